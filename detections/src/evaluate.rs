@@ -1,0 +1,289 @@
+//! Rules over a session: findings, episodes, alerts.
+//!
+//! ```text
+//! plan every rule over empty tables   needs: columns and conditions of all of them
+//!   -> read every table once          held: only the rows that some rule can use
+//!   -> run every rule over the held   row: findings -> dedup -> alerts
+//! ```
+//!
+//! So a table is inflated and parsed once, however many rules read it; the rules
+//! themselves run over the few rows that are left. A rule whose table is not
+//! there is not run, and said so: silence must not look like an all-clear.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SessionState;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use trailhound_query::Session;
+
+use crate::alert::{self, Alert, Finding};
+use crate::coverage::Coverage;
+use crate::dedup;
+use crate::error::{Error, Result};
+use crate::held;
+use crate::needs::{self, Needs};
+use crate::planning::{self, Tables};
+use crate::row;
+use crate::rule::Rule;
+
+/// Most rows that a rule may give in one run. A rule with more is no detection
+/// but a list, and would take memory without end.
+pub const FINDINGS_MAX: usize = 100_000;
+
+/// The stretch of time that was asked for; where an end is open, that of the data.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Its start.
+    pub since: Option<DateTime<Utc>>,
+    /// Its end, not included.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The alerts in order of time.
+    pub alerts: Vec<Alert>,
+    /// The rules that ran, in the order they were given.
+    pub ran: Vec<Ran>,
+    /// Those that did not.
+    pub not_run: Vec<NotRun>,
+    /// What was seen of each table, by name.
+    pub covered: BTreeMap<String, Coverage>,
+}
+
+/// A rule that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its id.
+    pub rule: String,
+    /// Rows that it gave.
+    pub findings: usize,
+    /// Alerts that these became.
+    pub alerts: usize,
+    /// Why its silence means less than it seems to.
+    pub remark: Option<String>,
+}
+
+/// A rule that did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRun {
+    /// Its id.
+    pub rule: String,
+    /// What it lacks.
+    pub why: String,
+}
+
+/// Runs `rules` over the tables of `session`.
+///
+/// # Errors
+/// A rule is wrong, a table cannot be read, or the engine gives up.
+pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Outcome> {
+    let (rules, not_run) = runnable(session, rules);
+    let (state, needs) = plan_all(session, &rules).await?;
+    let tables = hold_all(session, &needs, &rules).await?;
+    let context = planning::context_with(state, &tables).map_err(Error::catalog)?;
+    let covered = coverage(session, &needs, asked);
+    let mut outcome = Outcome {
+        alerts: Vec::new(),
+        ran: Vec::new(),
+        not_run,
+        covered,
+    };
+    for rule in rules {
+        let parts: Vec<Coverage> = rule
+            .reads
+            .iter()
+            .filter_map(|table| outcome.covered.get(table).cloned())
+            .collect();
+        let Some(coverage) = Coverage::all(&parts) else {
+            outcome.not_run.push(NotRun {
+                rule: rule.id.clone(),
+                why: format!("no records in {}", rule.reads.join(", ")),
+            });
+            continue;
+        };
+        let findings = findings(&context, rule, &coverage).await?;
+        let count = findings.len();
+        let episodes = dedup::episodes(rule.quiet, findings);
+        outcome.ran.push(Ran {
+            rule: rule.id.clone(),
+            findings: count,
+            alerts: episodes.len(),
+            remark: remark(rule, &coverage),
+        });
+        outcome.alerts.extend(
+            episodes
+                .into_iter()
+                .map(|episode| Alert::new(rule, episode, coverage.clone())),
+        );
+    }
+    alert::sort(&mut outcome.alerts);
+    Ok(outcome)
+}
+
+/// Rules whose tables are there, and the others with what they lack.
+fn runnable<'a>(session: &Session, rules: &[&'a Rule]) -> (Vec<&'a Rule>, Vec<NotRun>) {
+    let there = session.table_names();
+    let known = planning::known_schemas();
+    let mut run = Vec::new();
+    let mut not_run = Vec::new();
+    for &rule in rules {
+        // A table that nobody knows is a mistake of the rule, found when it is planned.
+        let missing: Vec<&str> = rule
+            .reads
+            .iter()
+            .map(String::as_str)
+            .filter(|table| !there.iter().any(|name| name == table) && known.contains_key(*table))
+            .collect();
+        if missing.is_empty() {
+            run.push(rule);
+        } else {
+            not_run.push(NotRun {
+                rule: rule.id.clone(),
+                why: format!("needs {}", missing.join(" and ")),
+            });
+        }
+    }
+    (run, not_run)
+}
+
+/// Plans all rules over empty tables: mistakes show before any log is read.
+async fn plan_all(session: &Session, rules: &[&Rule]) -> Result<(SessionState, BTreeMap<String, Needs>)> {
+    let mut schemas = planning::known_schemas();
+    for name in session.table_names() {
+        if let Ok(provider) = session.context().table_provider(name.as_str()).await {
+            schemas.insert(name, provider.schema());
+        }
+    }
+    let empty = planning::empty_tables(&schemas).map_err(Error::catalog)?;
+    let state = session.context().state();
+    let context = planning::context_with(state.clone(), &empty).map_err(Error::catalog)?;
+    let mut needs = BTreeMap::new();
+    for rule in rules {
+        let plan = planning::plan(&context, rule).await?;
+        context
+            .state()
+            .optimize(&plan)
+            .and_then(|plan| needs::collect(&plan, &mut needs))
+            .map_err(|error| planning::sql_error(rule, &error, &[]))?;
+    }
+    Ok((state, needs))
+}
+
+/// Reads every table that the rules need, once.
+async fn hold_all(session: &Session, needs: &BTreeMap<String, Needs>, rules: &[&Rule]) -> Result<Tables> {
+    let mut tables = Tables::new();
+    // Optional tables that the user does not have are empty.
+    let schemas = planning::known_schemas();
+    for name in rules.iter().flat_map(|rule| rule.tables()) {
+        if let Some(schema) = schemas.get(name) {
+            tables.insert(
+                name.to_owned(),
+                planning::empty_table(schema).map_err(Error::catalog)?,
+            );
+        }
+    }
+    for (name, needs) in needs {
+        if !session.context().table_exist(name.as_str()).unwrap_or(false) {
+            continue;
+        }
+        let held = held::hold(session.context(), name, needs)
+            .await
+            .map_err(|error| {
+                let error = trailhound_query::Error::from_datafusion(&error, "", &[]);
+                Error::query(name, error)
+            })?;
+        tables.insert(name.clone(), Arc::new(held));
+    }
+    Ok(tables)
+}
+
+/// What the reading of the tables showed about the time they cover.
+fn coverage(session: &Session, needs: &BTreeMap<String, Needs>, asked: Asked) -> BTreeMap<String, Coverage> {
+    let report = session.report();
+    let micros = |time: Option<i64>| time.and_then(DateTime::from_timestamp_micros);
+    let mut covered = BTreeMap::new();
+    for name in needs.keys() {
+        let Some(table) = report.table(name) else { continue };
+        // The last event is inside of the stretch, so the stretch ends at the next full second.
+        let last = micros(table.last()).map(|last| last.trunc_subsecs(0) + TimeDelta::seconds(1));
+        let (from, to) = (asked.since.or(micros(table.first())), asked.until.or(last));
+        if let (Some(from), Some(to)) = (from, to)
+            && table.first().is_some()
+        {
+            covered.insert(name.clone(), Coverage::new(from, to.max(from), &table.minutes));
+        }
+    }
+    covered
+}
+
+async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) -> Result<Vec<Finding>> {
+    let wrong = |error| planning::sql_error(rule, &error, &[]);
+    let mut frame = context.sql(&rule.sql).await.map_err(wrong)?;
+    let parameters = parameters(rule, coverage);
+    if !parameters.is_empty() {
+        frame = frame
+            .with_param_values(ParamValues::from(parameters))
+            .map_err(wrong)?;
+    }
+    let mut stream = frame.execute_stream().await.map_err(wrong)?;
+    let mut findings = Vec::new();
+    while let Some(batch) = stream.try_next().await.map_err(wrong)? {
+        let batch: RecordBatch = batch;
+        findings.extend(row::findings(rule, &batch)?);
+        if findings.len() > FINDINGS_MAX {
+            let reason = format!("gives more than {FINDINGS_MAX} rows: too broad for a detection");
+            return Err(Error::query(&rule.file, reason));
+        }
+    }
+    Ok(findings)
+}
+
+fn parameters(rule: &Rule, coverage: &Coverage) -> Vec<(String, ScalarValue)> {
+    let time = |time: DateTime<Utc>| {
+        ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into()))
+    };
+    let mut parameters = Vec::new();
+    if rule.window.is_some() {
+        parameters.push(("window_start".to_owned(), time(coverage.from)));
+        parameters.push(("window_end".to_owned(), time(coverage.to)));
+    }
+    if let Some(learn) = rule.learn {
+        let nanos = learn.num_nanoseconds().unwrap_or(i64::MAX);
+        let interval = IntervalMonthDayNano::new(0, 0, nanos);
+        parameters.push((
+            "learn".to_owned(),
+            ScalarValue::IntervalMonthDayNano(Some(interval)),
+        ));
+    }
+    parameters
+}
+
+/// What keeps a rule from judging, though it ran.
+fn remark(rule: &Rule, coverage: &Coverage) -> Option<String> {
+    let learn = rule.learn?;
+    let has = coverage.to - coverage.from;
+    (has <= learn).then(|| {
+        format!(
+            "still learning: it needs more than {} of history, the data has {}",
+            span(learn),
+            span(has)
+        )
+    })
+}
+
+/// A length of time in its largest whole unit.
+fn span(length: TimeDelta) -> String {
+    match length.num_minutes() {
+        minutes if minutes >= 2880 => format!("{} days", minutes / 1440),
+        minutes if minutes >= 120 => format!("{} hours", minutes / 60),
+        minutes => format!("{minutes} minutes"),
+    }
+}

@@ -1,0 +1,299 @@
+//! One reading of a raw table, for all rules together.
+//!
+//! Inflating and parsing logs is most of the work, so it is done once: the rows
+//! and columns that any rule needs ([`crate::needs`]) are read in one pass and
+//! held while the rules run over them. Few rows are held in memory, many go to a
+//! temporary Parquet file, so memory is bounded however much is read. Reading the
+//! file again costs a fraction of parsing the logs again.
+//!
+//! A held table has all columns of the raw one by name. One that no rule needs
+//! is not there; to ask for it is a mistake of this crate, and fails.
+
+use std::io;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session as EngineSession, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryLimit;
+use datafusion::logical_expr::{Expr, TableType, col};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use futures::TryStreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tempfile::TempPath;
+
+use crate::needs::Needs;
+
+/// Part of the session's memory that held rows may take before they go to a file.
+const HELD_MEMORY_PART: usize = 4;
+
+/// Memory for held rows of a session without a limit, in bytes.
+const HELD_BYTES_MAX: usize = 256 << 20;
+
+/// Rows of one table, read once.
+#[derive(Debug)]
+pub struct Held {
+    /// The raw table's schema.
+    schema: SchemaRef,
+    /// For each column of it, the column of `inner`, if it is held.
+    place: Vec<Option<usize>>,
+    inner: Arc<dyn TableProvider>,
+    /// Removed when the last user is gone.
+    _file: Option<TempPath>,
+}
+
+/// Reads what `needs` asks for of a table of `context`.
+///
+/// # Errors
+/// The table cannot be read, or the temporary file not be written.
+pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Result<Held> {
+    let frame = context.table(table).await?;
+    let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
+    let wanted: Vec<usize> = (0..schema.fields().len())
+        .filter(|&index| needs.columns.contains(schema.field(index).name()))
+        .collect();
+    let frame = match needs.condition() {
+        Some(condition) => frame.filter(condition)?,
+        None => frame,
+    };
+    // A rule that only counts rows needs none of the columns, but a row needs one.
+    let columns = if wanted.is_empty() { &[0][..] } else { &wanted[..] };
+    let frame = frame.select(
+        columns
+            .iter()
+            .map(|&index| col(format!("\"{}\"", schema.field(index).name()))),
+    )?;
+    let mut place = vec![None; schema.fields().len()];
+    for (slot, &index) in columns.iter().enumerate() {
+        place[index] = Some(slot);
+    }
+    let held_schema: SchemaRef = Arc::new(schema.project(columns)?);
+    let memory_max = memory_max(context);
+
+    let mut stream = frame.execute_stream().await?;
+    let mut rows = Rows {
+        held: Vec::new(),
+        bytes: 0,
+        file: None,
+    };
+    while let Some(batch) = stream.try_next().await? {
+        rows.add(compact(&batch, &held_schema)?, memory_max)?;
+    }
+    let (inner, file) = rows.close(context, &held_schema).await?;
+    Ok(Held {
+        schema,
+        place,
+        inner,
+        _file: file,
+    })
+}
+
+/// The rows so far: batches in memory, or a file that they were all moved to.
+struct Rows {
+    held: Vec<RecordBatch>,
+    bytes: usize,
+    file: Option<(ArrowWriter<std::fs::File>, TempPath)>,
+}
+
+impl Rows {
+    fn add(&mut self, batch: RecordBatch, memory_max: usize) -> Result<()> {
+        if let Some((writer, _)) = &mut self.file {
+            writer.write(&batch)?;
+            return Ok(());
+        }
+        self.bytes += batch.get_array_memory_size();
+        self.held.push(batch);
+        if self.bytes > memory_max {
+            let (file, path) = tempfile::Builder::new()
+                .prefix("trailhound-")
+                .suffix(".parquet")
+                .tempfile()
+                .map_err(temporary)?
+                .into_parts();
+            // Level 1: the file is read a few times and thrown away.
+            let level = ZstdLevel::try_new(1)?;
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::ZSTD(level))
+                .build();
+            let mut writer = ArrowWriter::try_new(file, self.held[0].schema(), Some(properties))?;
+            for batch in self.held.drain(..) {
+                writer.write(&batch)?;
+            }
+            self.file = Some((writer, path));
+        }
+        Ok(())
+    }
+
+    async fn close(
+        self,
+        context: &SessionContext,
+        schema: &SchemaRef,
+    ) -> Result<(Arc<dyn TableProvider>, Option<TempPath>)> {
+        let Some((writer, path)) = self.file else {
+            // As many parts as there are cores, so that the rules run on all of them.
+            let parts = context.copied_config().target_partitions().max(1);
+            let mut partitions = vec![Vec::new(); parts];
+            for (nth, batch) in self.held.into_iter().enumerate() {
+                partitions[nth % parts].push(batch);
+            }
+            return Ok((Arc::new(MemTable::try_new(Arc::clone(schema), partitions)?), None));
+        };
+        writer.close()?;
+        let name = path.to_string_lossy().into_owned();
+        let options = ParquetReadOptions::default().schema(schema);
+        Ok((context.read_parquet(name, options).await?.into_view(), Some(path)))
+    }
+}
+
+/// The batch with text that owns its bytes: views into the decompressed blocks
+/// would keep all of those in memory for the few rows that are held.
+fn compact(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+            _ => Arc::clone(column),
+        })
+        .collect();
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn memory_max(context: &SessionContext) -> usize {
+    match context.runtime_env().memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => bytes / HELD_MEMORY_PART,
+        _ => HELD_BYTES_MAX,
+    }
+}
+
+fn temporary(error: io::Error) -> DataFusionError {
+    DataFusionError::IoError(io::Error::new(
+        error.kind(),
+        format!("cannot write a temporary file: {error}"),
+    ))
+}
+
+#[async_trait]
+impl TableProvider for Held {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn EngineSession,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize>;
+        let asked = match projection {
+            Some(asked) => asked,
+            None => {
+                all = (0..self.schema.fields().len()).collect();
+                &all
+            }
+        };
+        let inner: Vec<usize> = asked
+            .iter()
+            .map(|&index| {
+                self.place[index].ok_or_else(|| {
+                    let name = self.schema.field(index).name();
+                    DataFusionError::Internal(format!("column {name} is not held, yet a rule asks for it"))
+                })
+            })
+            .collect::<Result<_>>()?;
+        self.inner.scan(state, Some(&inner), &[], limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::datatypes::{Field, Schema};
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::prelude::SessionConfig;
+    use std::collections::BTreeSet;
+
+    /// A context with this much memory, and a table of 40,000 rows.
+    fn context(memory_bytes: usize) -> SessionContext {
+        let pool = Arc::new(GreedyMemoryPool::new(memory_bytes));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(pool)
+            .build_arc()
+            .unwrap();
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("text", DataType::Utf8View, true),
+            Field::new("unused", DataType::Int64, true),
+        ]));
+        let batches = (0..5).map(|part| {
+            let numbers: Vec<i64> = (part * 8000..(part + 1) * 8000).collect();
+            let texts = numbers
+                .iter()
+                .map(|n| Some(format!("a text that is long enough, {n}")));
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Int64Array::from(numbers.clone())),
+                Arc::new(texts.collect::<StringViewArray>()),
+                Arc::new(Int64Array::from(numbers)),
+            ];
+            RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
+        });
+        let table = MemTable::try_new(Arc::clone(&schema), vec![batches.collect()]).unwrap();
+        context.register_table("t", Arc::new(table)).unwrap();
+        context
+    }
+
+    fn needs() -> Needs {
+        let mut needs = Needs::default();
+        needs.columns = BTreeSet::from(["n".to_owned(), "text".to_owned()]);
+        needs
+    }
+
+    #[tokio::test]
+    async fn rows_are_the_same_in_memory_and_in_a_file() {
+        let mut answers = Vec::new();
+        for (memory_bytes, in_file) in [(1 << 30, false), (4 << 20, true)] {
+            let context = context(memory_bytes);
+            let held = hold(&context, "t", &needs()).await.unwrap();
+            assert_eq!(held._file.is_some(), in_file);
+            let path = held._file.as_ref().map(|path| path.to_path_buf());
+            context.register_table("held", Arc::new(held)).unwrap();
+            let sql = "SELECT count(*) AS rows, sum(n) AS total, max(text) AS last FROM held WHERE n >= 1000";
+            answers.push(context.sql(sql).await.unwrap().collect().await.unwrap());
+            drop(context);
+            assert!(
+                path.is_none_or(|path| !path.exists()),
+                "the file must go with its last user"
+            );
+        }
+        assert_eq!(answers[0], answers[1]);
+    }
+
+    #[tokio::test]
+    async fn a_column_that_is_not_held_is_refused_and_not_null() {
+        let context = context(1 << 30);
+        let held = hold(&context, "t", &needs()).await.unwrap();
+        context.register_table("held", Arc::new(held)).unwrap();
+        let error = context
+            .sql("SELECT unused FROM held")
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("column unused is not held"), "{error}");
+    }
+}

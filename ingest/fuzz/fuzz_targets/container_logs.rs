@@ -1,0 +1,4 @@
+//! Any bytes as `container_logs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trailhound_ingest_fuzz::check_format("container_logs", data));

@@ -1,0 +1,4 @@
+//! Any bytes as `ecs_audit`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trailhound_ingest_fuzz::check_format("ecs_audit", data));

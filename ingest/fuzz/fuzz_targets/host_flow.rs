@@ -1,0 +1,4 @@
+//! Any bytes as `host_flow`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trailhound_ingest_fuzz::check_format("host_flow", data));

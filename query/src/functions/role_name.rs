@@ -1,0 +1,38 @@
+//! `role_name(arn)`
+
+use super::{Compute, Function};
+
+/// See [`Function::about`].
+pub const FUNCTION: Function = Function {
+    name: "role_name",
+    arguments: &["arn"],
+    about: "Name of the role in the ARN of a role or of an assumed-role session, without its path. NULL for other \
+            ARNs. The session part of such an ARN is chosen by the caller and proves nothing by itself.",
+    example: (
+        "role_name('arn:aws:sts::111122223333:assumed-role/app/i-0abc')",
+        "app",
+    ),
+    compute: Compute::Text(|row| name(row[0]).filter(|name| !name.is_empty()).map(str::to_owned)),
+};
+
+fn name(arn: &str) -> Option<&str> {
+    let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
+    match resource.split_once('/')? {
+        ("role", path) => path.rsplit('/').next(),
+        ("assumed-role", rest) => rest.split('/').next(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(name("arn:aws:iam::1:role/a/b/app"), Some("app"));
+        assert_eq!(name("arn:aws:sts::1:assumed-role/app/session/with"), Some("app"));
+        assert_eq!(name("arn:aws:iam::1:user/alice"), None);
+        assert_eq!(name("nothing"), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! SQL over raw logs: a DataFusion session whose tables are log files.
+//!
+//! ```text
+//! From (TABLE=LOCATION) -> location: objects -> log_table -> log_source: ingest::Reader -> batches
+//!                                                                 \-> ledger: what was read
+//! ```
+//!
+//! [`Session::open`] is the one place where DataFusion is set up.
+
+pub mod session;
+pub mod error;
+mod depth;
+pub mod location;
+pub mod stores;
+#[cfg(feature = "aws")]
+mod s3;
+pub mod log_table;
+pub mod log_format;
+pub mod log_source;
+mod parquet;
+pub mod rejects;
+pub mod ledger;
+pub mod functions;
+pub mod pattern;
+
+pub use error::{Error, ErrorKind, Span};
+pub use ledger::{ObjectReport, Outcome, Report, TableReport};
+pub use location::From;
+pub use session::{Answer, ColumnInfo, Options, Session, TableInfo};

@@ -1,0 +1,443 @@
+//! The one place where DataFusion is set up.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::{col, lit};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use trailhound_ingest::formats::{FORMATS, format_named};
+
+use crate::error::Error;
+use crate::functions;
+use crate::ledger::{Ledger, Report, SharedLedger};
+use crate::location::From;
+use crate::log_format::{LogFormat, LogFormatFactory};
+use crate::log_table::{LogTable, LogTableFactory};
+use crate::rejects::RejectsTable;
+use crate::stores::Stores;
+
+/// Longest SQL text that is planned. Nobody writes more by hand, and planning
+/// costs memory and stack with the length.
+pub const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Memory of a session unless said otherwise. Sorts and joins spill above it.
+pub const MEMORY_BYTES_DEFAULT: usize = 1 << 30;
+
+/// How to open a session.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Raw tables.
+    pub from: Vec<From>,
+    /// Settings of log formats: (table or format, name, value).
+    pub format_options: Vec<(String, String, String)>,
+    /// Events before this are left out.
+    pub since: Option<DateTime<Utc>>,
+    /// Events at or after this are left out.
+    pub until: Option<DateTime<Utc>>,
+    /// Where S3 lies, if not at AWS.
+    pub endpoint_url: Option<String>,
+    /// Memory that queries may use, in bytes.
+    pub memory_bytes: usize,
+    /// Files read at once; by default one for each core.
+    pub partitions: Option<usize>,
+    /// Value of `_ingested_at`: the time of this run.
+    pub now: DateTime<Utc>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            from: Vec::new(),
+            format_options: Vec::new(),
+            since: None,
+            until: None,
+            endpoint_url: None,
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+            partitions: None,
+            now: Utc::now(),
+        }
+    }
+}
+
+/// A table, for people and completion.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub about: String,
+    /// Number of objects behind it, and their compressed bytes, for a raw table.
+    pub objects: Option<(usize, u64)>,
+    /// Its columns in order.
+    pub columns: Vec<ColumnInfo>,
+}
+
+/// A column, for people and completion.
+#[derive(Debug, Clone)]
+pub struct ColumnInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type in the terms of SQL.
+    pub data_type: String,
+    /// Its meaning.
+    pub about: String,
+    /// The values that it takes, if they are few.
+    pub values: &'static [&'static str],
+}
+
+/// The raw tables of a session.
+#[derive(Debug, Default)]
+pub struct RawTables(Mutex<Vec<Arc<LogTable>>>);
+
+impl RawTables {
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<LogTable>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds one.
+    pub fn add(&self, table: Arc<LogTable>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(table);
+    }
+}
+
+/// Tables, functions and limits: everything that a query sees.
+pub struct Session {
+    context: SessionContext,
+    ledger: SharedLedger,
+    raw: Arc<RawTables>,
+}
+
+/// The rows that a query gives, as they are made.
+pub struct Answer {
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// The rows. Dropping the stream cancels the query.
+    pub stream: BoxStream<'static, Result<RecordBatch, Error>>,
+}
+
+impl Answer {
+    /// All rows at once.
+    ///
+    /// # Errors
+    /// The query failed on its way.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, Error> {
+        self.stream.try_collect().await
+    }
+}
+
+impl Session {
+    /// Sets up the engine and the raw tables. No object is read yet.
+    ///
+    /// # Errors
+    /// A table has no such format, an option makes no sense, or nothing lies at a location.
+    pub async fn open(options: Options) -> Result<Session, Error> {
+        let plain = |error: datafusion::common::DataFusionError| Error::from_datafusion(&error, "", &[]);
+        let ledger: SharedLedger = Arc::new(Ledger::default());
+        let five = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN);
+        let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), five);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            .map_err(plain)?;
+        let mut config = SessionConfig::new().with_information_schema(true);
+        if let Some(partitions) = options.partitions {
+            config = config.with_target_partitions(partitions.max(1));
+        }
+        config.options_mut().sql_parser.collect_spans = true;
+        config.options_mut().execution.parquet.pushdown_filters = true;
+        let ingested_at = options.now.timestamp_micros();
+        let log_format = |format, options| LogFormat {
+            format,
+            options,
+            ledger: Arc::clone(&ledger),
+            ingested_at,
+        };
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        for format in FORMATS {
+            let factory = LogFormatFactory(log_format(*format, BTreeMap::new()));
+            state
+                .register_file_format(Arc::new(factory), true)
+                .map_err(plain)?;
+        }
+        let mut context = SessionContext::new_with_state(state);
+        functions::register_all(&mut context).map_err(plain)?;
+        let stores = Arc::new(Stores::new(context.runtime_env(), options.endpoint_url.clone()));
+        let raw = Arc::new(RawTables::default());
+        for format in FORMATS {
+            let format = log_format(*format, BTreeMap::new());
+            let name = format.format.name().to_uppercase();
+            let factory = LogTableFactory {
+                format,
+                stores: Arc::clone(&stores),
+                raw: Arc::clone(&raw),
+            };
+            context
+                .state_ref()
+                .write()
+                .table_factories_mut()
+                .insert(name, Arc::new(factory));
+        }
+
+        check_option_tables(&options)?;
+        for from in &options.from {
+            let Some(format) = format_named(&from.format) else {
+                let names: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();
+                let error = Error::wrong_use(format!("there is no log format {}", from.format));
+                return Err(match crate::error::nearest(&from.format, &names) {
+                    Some(near) => error.with_help(format!("did you mean {near}?")),
+                    None => error.with_help(format!(
+                        "there are {}; give another table name as NAME:FORMAT=PATH",
+                        names.join(", ")
+                    )),
+                });
+            };
+            if context.table_exist(from.table.as_str()).map_err(plain)? {
+                return Err(
+                    Error::wrong_use(format!("table {} is given twice", from.table)).with_help(format!(
+                        "give one of them another name: NAME:{}=PATH",
+                        from.format
+                    )),
+                );
+            }
+            let own = options
+                .format_options
+                .iter()
+                .filter(|(table, ..)| *table == from.table || *table == from.format);
+            let own: BTreeMap<String, String> = own
+                .map(|(_, name, value)| (name.clone(), value.clone()))
+                .collect();
+            let format = log_format(format, own);
+            format.check_options().map_err(plain)?;
+            let objects = from.objects(&stores).await?;
+            let table = Arc::new(LogTable::new(&from.table, format, objects).map_err(plain)?);
+            raw.add(Arc::clone(&table));
+            let provider: Arc<dyn TableProvider> = match time_filter(&options) {
+                None => table,
+                Some(filter) => {
+                    let frame = context
+                        .read_table(table)
+                        .and_then(|frame| frame.filter(filter))
+                        .map_err(plain)?;
+                    frame.into_view()
+                }
+            };
+            context
+                .register_table(from.table.as_str(), provider)
+                .map_err(plain)?;
+        }
+        let rejects = RejectsTable {
+            raw: Arc::downgrade(&raw),
+        };
+        context
+            .register_table("rejects", Arc::new(rejects))
+            .map_err(plain)?;
+        let session = Session { context, ledger, raw };
+        session.make_events_view().await?;
+        Ok(session)
+    }
+
+    /// The view `events`: all raw tables on one timeline.
+    async fn make_events_view(&self) -> Result<(), Error> {
+        let parts: Vec<String> = self
+            .raw
+            .all()
+            .iter()
+            .map(|table| {
+                let line = table.format().format.timeline();
+                format!(
+                    "SELECT event_time AS time, '{name}' AS \"table\", {who} AS who, {what} AS what, \
+                     {place} AS \"where\", {from} AS \"from\", _source, _line FROM {name}",
+                    name = table.name(),
+                    who = line.who,
+                    what = line.what,
+                    place = line.place,
+                    from = line.from,
+                )
+            })
+            .collect();
+        if !parts.is_empty() {
+            let sql = format!("CREATE VIEW events AS {}", parts.join(" UNION ALL "));
+            self.context
+                .sql(&sql)
+                .await
+                .map_err(|error| Error::from_datafusion(&error, &sql, &[]))?;
+        }
+        Ok(())
+    }
+
+    /// Plans one statement and starts it.
+    ///
+    /// # Errors
+    /// The statement is wrong; with the place in it, and what may have been meant.
+    pub async fn query(&self, sql: &str) -> Result<Answer, Error> {
+        self.query_with(sql, &[]).await
+    }
+
+    /// Like [`Session::query`], with values for `$name` in the statement.
+    ///
+    /// # Errors
+    /// The statement is wrong, or a parameter is missing.
+    pub async fn query_with(&self, sql: &str, parameters: &[(&str, ScalarValue)]) -> Result<Answer, Error> {
+        if sql.len() > SQL_BYTES_MAX {
+            let message = format!(
+                "the SQL text is {} bytes long; the most is {SQL_BYTES_MAX}",
+                sql.len()
+            );
+            return Err(Error::wrong_use(message));
+        }
+        crate::depth::check(sql)?;
+        let tables = self.table_names();
+        let explain = |error| Error::from_datafusion(&error, sql, &tables);
+        let mut frame = self.context.sql(sql).await.map_err(explain)?;
+        if !parameters.is_empty() {
+            let values: std::collections::HashMap<String, ScalarValue> = parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect();
+            frame = frame
+                .with_param_values(ParamValues::from(values))
+                .map_err(explain)?;
+        }
+        let stream = frame.execute_stream().await.map_err(explain)?;
+        let (schema, sql) = (stream.schema(), sql.to_owned());
+        let stream = stream
+            .map_err(move |error| Error::from_datafusion(&error, &sql, &tables))
+            .boxed();
+        Ok(Answer { schema, stream })
+    }
+
+    /// The engine underneath.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// What was read so far.
+    pub fn report(&self) -> Report {
+        self.ledger.report()
+    }
+
+    /// Running totals, for progress displays.
+    pub fn ledger(&self) -> &SharedLedger {
+        &self.ledger
+    }
+
+    /// The raw tables.
+    pub fn raw_tables(&self) -> Vec<Arc<LogTable>> {
+        self.raw.all()
+    }
+
+    /// Names of all tables and views, in order.
+    pub fn table_names(&self) -> Vec<String> {
+        let catalog = self.context.catalog("datafusion");
+        let mut names = catalog
+            .and_then(|catalog| catalog.schema("public"))
+            .map_or(Vec::new(), |s| s.table_names());
+        names.sort();
+        names
+    }
+
+    /// All tables and views with their columns.
+    pub async fn tables(&self) -> Vec<TableInfo> {
+        let raw = self.raw.all();
+        let mut tables = Vec::new();
+        for name in self.table_names() {
+            let Ok(provider) = self.context.table_provider(name.as_str()).await else {
+                continue;
+            };
+            let raw_table = raw.iter().find(|table| table.name() == name);
+            let format = raw_table.map(|table| table.format().format);
+            let about = match (format, name.as_str()) {
+                (Some(format), _) => format.about().to_owned(),
+                (None, "rejects") => "Lines and records that did not parse, with the reason.".to_owned(),
+                (None, "events") => "All raw tables on one timeline.".to_owned(),
+                (None, _) => String::new(),
+            };
+            let known = format.map_or(&[][..], |format| format.columns());
+            let columns = provider
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| {
+                    let column = known
+                        .iter()
+                        .chain(trailhound_ingest::column::PROVENANCE)
+                        .find(|column| column.name == field.name());
+                    ColumnInfo {
+                        name: field.name().clone(),
+                        data_type: sql_type(field.data_type()),
+                        about: column.map_or(String::new(), |column| column.about.to_owned()),
+                        values: column.map_or(&[], |column| column.values),
+                    }
+                })
+                .collect();
+            let objects = raw_table.map(|table| (table.sources().count(), table.bytes()));
+            tables.push(TableInfo {
+                name,
+                about,
+                objects,
+                columns,
+            });
+        }
+        tables
+    }
+}
+
+/// A type's name as SQL has it, where it has one.
+pub fn sql_type(data_type: &arrow::datatypes::DataType) -> String {
+    use arrow::datatypes::DataType;
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn check_option_tables(options: &Options) -> Result<(), Error> {
+    for (table, name, _) in &options.format_options {
+        if !options
+            .from
+            .iter()
+            .any(|from| from.table == *table || from.format == *table)
+        {
+            return Err(Error::wrong_use(format!(
+                "option {table}.{name} is for a table that no --from gives"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn time_filter(options: &Options) -> Option<datafusion::logical_expr::Expr> {
+    let at = |time: DateTime<Utc>| {
+        lit(ScalarValue::TimestampMicrosecond(
+            Some(time.timestamp_micros()),
+            Some("UTC".into()),
+        ))
+    };
+    let since = options.since.map(|since| col("event_time").gt_eq(at(since)));
+    let until = options.until.map(|until| col("event_time").lt(at(until)));
+    match (since, until) {
+        (Some(since), Some(until)) => Some(since.and(until)),
+        (since, until) => since.or(until),
+    }
+}

@@ -1,0 +1,6 @@
+//! The SQL session from outside: one test binary, its modules in reading order.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod files;
+mod pattern;
+mod s3;

@@ -1,0 +1,53 @@
+//! The commands: one module each, with its `Args` and its `run`.
+
+use anyhow::Result;
+use trailhound_query::{Options, Session};
+
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::when::When;
+
+pub mod alert_table;
+pub mod completions;
+pub mod demo;
+pub mod detect;
+pub mod man;
+pub mod rules;
+pub mod sql;
+
+/// Opens a session over the input that the arguments name.
+///
+/// # Errors
+/// An argument makes no sense, or nothing lies where it points.
+pub async fn open(common: &Common) -> Result<Session> {
+    let mut options = Options {
+        from: common.from.clone(),
+        endpoint_url: common.endpoint_url.clone(),
+        partitions: common.threads.map(usize::from),
+        ..Options::default()
+    };
+    let moment = |name: &str, when: Option<When>| match when.map(|when| when.resolve(options.now)) {
+        Some(None) => Err(Failure::wrong_use(format!(
+            "{name} lies before the calendar begins"
+        ))),
+        Some(moment) => Ok(moment),
+        None => Ok(None),
+    };
+    let (since, until) = (moment("--since", common.since)?, moment("--until", common.until)?);
+    if let (Some(since), Some(until)) = (since, until)
+        && since >= until
+    {
+        let message = format!("--since {since} is not before --until {until}: no record can lie between");
+        return Err(Failure::wrong_use(message).into());
+    }
+    (options.since, options.until) = (since, until);
+    options.format_options = common
+        .option
+        .iter()
+        .map(|o| (o.table.clone(), o.name.clone(), o.value.clone()))
+        .collect();
+    if let Some(bytes) = common.memory {
+        options.memory_bytes = bytes;
+    }
+    Ok(Session::open(options).await?)
+}

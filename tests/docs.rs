@@ -1,0 +1,153 @@
+//! The reference pages are made from the code, and these tests notice drift.
+//!
+//! `BLESS=1 cargo test --test main docs` writes the pages anew.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use trailhound_detections::Catalog;
+use trailhound_ingest::column::{Column, Kind, PROVENANCE};
+use trailhound_ingest::formats::FORMATS;
+use trailhound_query::functions::FUNCTIONS;
+
+const MADE: &str = "<!-- Made from the code by `BLESS=1 cargo test --test main docs`. Do not edit. -->\n\n";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn check(name: &str, text: &str) {
+    let path = root().join("docs/reference").join(name);
+    let text = format!("{MADE}{text}");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let on_disk = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        on_disk == text,
+        "docs/reference/{name} does not match the code; run: BLESS=1 cargo test --test main docs"
+    );
+}
+
+fn type_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Json => "JSON text",
+        Kind::Int => "int",
+        Kind::Long => "bigint",
+        Kind::Double => "double",
+        Kind::Bool => "boolean",
+        Kind::Time => "timestamp",
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn columns_table(text: &mut String, columns: &[Column]) {
+    text.push_str("| column | type | from | meaning |\n|---|---|---|---|\n");
+    for column in columns {
+        let from = if column.from.is_empty() {
+            String::new()
+        } else {
+            format!("`{}`", column.from)
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {from} | {} |",
+            column.name,
+            type_name(column.kind),
+            cell(column.about)
+        );
+    }
+}
+
+#[test]
+fn formats_page() {
+    let mut text = String::from(
+        "# Log formats\n\nEach is a table for `--from TABLE=WHERE` and for `CREATE EXTERNAL TABLE ... STORED AS TABLE`.\n\
+         All are read plain, gzip or zstd, told by their first bytes.\n\nEvery table ends with these columns:\n\n",
+    );
+    columns_table(&mut text, PROVENANCE);
+    for format in FORMATS {
+        let _ = write!(text, "\n## `{}`\n\n{}\n\n", format.name(), format.about());
+        for option in format.options() {
+            let _ = write!(text, "Option `{}`: {}\n\n", option.name, option.about);
+        }
+        columns_table(&mut text, format.columns());
+    }
+    check("formats.md", &text);
+}
+
+#[test]
+fn functions_page() {
+    let mut text = String::from(
+        "# SQL functions\n\nBeside those of [DataFusion](https://datafusion.apache.org/user-guide/sql/index.html) \
+         and the JSON operators `->` and `->>`. NULL in, NULL out; a value that a function cannot read gives NULL.\n",
+    );
+    for function in FUNCTIONS {
+        let _ = write!(
+            text,
+            "\n## `{}({})`\n\n{}\n\n`{}` is `{}`.\n",
+            function.name,
+            function.arguments.join(", "),
+            function.about,
+            function.example.0,
+            function.example.1
+        );
+    }
+    text.push_str(
+        "\n## `evidence(table, _source, _line [, event_id])`\n\nAn aggregate for detections: the records behind a \
+         group, as a list of up to 100 structures, the first by object and line.\n",
+    );
+    check("functions.md", &text);
+}
+
+#[test]
+fn detections_page() {
+    let catalog = Catalog::embedded().unwrap();
+    let mut text = String::from(
+        "# Detections\n\n`trailhound rules show ID` prints one with its triage notes and its cases.\n\n\
+         | id | severity | reads | ATT&CK | NIST CSF | what it finds |\n|---|---|---|---|---|---|\n",
+    );
+    for entry in catalog.entries() {
+        let rule = &entry.rule;
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            rule.id,
+            rule.severity,
+            rule.reads.join(", "),
+            rule.attack.join(", "),
+            rule.csf.join(", "),
+            cell(&rule.title)
+        );
+    }
+    text.push_str("\n## What they miss\n\n");
+    for entry in catalog.entries() {
+        let misses: Vec<&str> = entry.rule.misses.split_whitespace().collect();
+        let _ = writeln!(text, "- `{}`: {}", entry.rule.id, misses.join(" "));
+    }
+    check("detections.md", &text);
+}
+
+/// The examples in the functions' documentation are run.
+#[tokio::test]
+async fn function_examples_are_true() {
+    let session = trailhound_query::Session::open(Default::default()).await.unwrap();
+    for function in FUNCTIONS {
+        let (call, expected) = function.example;
+        let batches = session
+            .query(&format!("SELECT CAST({call} AS VARCHAR)"))
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap();
+        let value = arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap();
+        assert_eq!(value, expected, "{call}");
+    }
+}
