@@ -10,7 +10,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use trailhound_query::From;
 
-use crate::commands::{completions, demo, detect, man, rules, sql};
+use crate::commands::{completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify};
 use crate::when::{self, When};
 
 /// Hunts through AWS VPC flow logs, CloudTrail and container logs with SQL.
@@ -67,12 +67,22 @@ Exit codes:
 pub enum Command {
     /// Show the whole way on a bundled scenario: raw logs, detections, alerts, the story
     Demo(demo::Args),
-    /// Query raw logs with SQL: one query, a file of them, or a prompt
+    /// Query raw logs or the lake with SQL: one query, a file of them, or a prompt
     Sql(Over<sql::Args>),
-    /// Run detections over raw logs
+    /// Take logs into the lake: from files, S3, SQS, CloudWatch Logs; once or for good
+    Ingest(Box<ingest::Args>),
+    /// Run detections over raw logs or the lake
     Detect(Over<detect::Args>),
     /// List, show, check and test detections
     Rules(rules::Args),
+    /// Show which minutes were seen, and which were not
+    Coverage(Over<coverage::Args>),
+    /// Check CloudTrail logs against their digests: was anything changed or removed?
+    Verify(verify::Args),
+    /// Look after the lake: sizes, merging of small files, retention
+    Lake(lake::Args),
+    /// Show the settings in force, or check a file of them
+    Config(config::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page, or write all of them
@@ -96,6 +106,14 @@ pub struct Common {
     /// Read a table from a file, a folder, a glob or a URL; may be given several times
     #[arg(long, short = 'F', value_name = "TABLE=WHERE", long_help = from_help(), help_heading = INPUT)]
     pub from: Vec<From>,
+
+    /// The lake, a folder or an s3:// URL [default: ./lake if it is there and no --from is given]
+    #[arg(long, value_name = "WHERE", help_heading = INPUT)]
+    pub lake: Option<String>,
+
+    /// Settings [default: trailhound.toml if it is there]
+    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    pub config: Option<PathBuf>,
 
     /// Set an option of a table's format, such as vpc_flow.fields='srcaddr dstaddr bytes'
     #[arg(long, value_name = "TABLE.NAME=VALUE", value_parser = parse_option, help_heading = INPUT)]
@@ -169,7 +187,11 @@ fn from_help() -> String {
     )
 }
 
-fn parse_option(text: &str) -> Result<OptionArg, String> {
+/// Parses `--option`.
+///
+/// # Errors
+/// It is not of the form.
+pub fn parse_option(text: &str) -> Result<OptionArg, String> {
     let parsed = text.split_once('=').and_then(|(key, value)| {
         let (table, name) = key.split_once('.')?;
         (is_name(table) && is_name(name)).then(|| OptionArg {
@@ -197,8 +219,11 @@ fn parse_memory(text: &str) -> Result<usize, String> {
 /// Parses the arguments, runs the command, and says how it went.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
+    crate::logging::start();
     let threads = match &command {
-        Command::Sql(Over { common, .. }) | Command::Detect(Over { common, .. }) => common.threads,
+        Command::Sql(Over { common, .. })
+        | Command::Detect(Over { common, .. })
+        | Command::Coverage(Over { common, .. }) => common.threads,
         _ => None,
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -225,7 +250,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args, &common).await,
         Command::Sql(over) => sql::run(over.args, &over.common).await,
         Command::Detect(over) => detect::run(over.args, &over.common).await,
+        Command::Ingest(args) => ingest::run(*args).await,
         Command::Rules(args) => rules::run(args, &common).await,
+        Command::Coverage(over) => coverage::run(over.args, &over.common).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Lake(args) => lake::run(args).await,
+        Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(args, &common).await,
         Command::Man(args) => man::run(args, &common).await,
     }

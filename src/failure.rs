@@ -81,14 +81,19 @@ pub struct StatementFailure {
 ///
 /// A reader that has had enough, as `head` does, is no failure.
 pub fn report(error: &anyhow::Error) -> ExitCode {
+    say_error(error).into()
+}
+
+/// As [`report`], for a command that goes on and ends in the worst of several codes.
+pub fn say_error(error: &anyhow::Error) -> Exit {
     if error.chain().any(is_broken_pipe) {
-        return Exit::Done.into();
+        return Exit::Done;
     }
     let window = terminal_size::terminal_size().map_or(100, |(columns, _)| usize::from(columns.0));
     for line in lines(error, window) {
         say(&line);
     }
-    exit_code(error).into()
+    exit_code(error)
 }
 
 /// What [`report`] says, for a window of so many columns.

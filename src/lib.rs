@@ -9,6 +9,9 @@
 //! depends on it.
 
 pub mod cli;
+pub mod config;
+pub mod lakes;
+pub mod logging;
 pub mod commands;
 pub mod execute;
 pub mod interrupt;

@@ -94,7 +94,8 @@ pub async fn profile(session: &Session, query: &str) -> Result<Answer, Error> {
     }
     // Planned by itself first, so that its faults are told as its own.
     let planned = context.sql(query).await;
-    let planned = planned.map_err(|error| Error::from_datafusion(&error, query, &session.table_names()))?;
+    let planned =
+        planned.map_err(|error| trailhound_query::error::explain(&error, query, &session.table_names()))?;
     let columns = planned.schema().as_arrow().clone();
     let schema = answer_schema();
     let rows = match statement(query, &columns) {

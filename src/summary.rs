@@ -259,6 +259,9 @@ pub fn input_arguments(common: &Common) -> String {
         };
         arguments.push(format!("--from {table}={}", shell_quote(&from.location)));
     }
+    if let Some(lake) = &common.lake {
+        arguments.push(format!("--lake {}", shell_quote(lake)));
+    }
     for option in &common.option {
         arguments.push(format!(
             "--option {}.{}={}",

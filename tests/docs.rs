@@ -82,6 +82,60 @@ fn formats_page() {
     check("formats.md", &text);
 }
 
+/// The lake's tables, their layout, and those that no log has.
+#[test]
+fn lake_page() {
+    let mut text = String::from(
+        "# The lake\n\nA folder or an S3 prefix with one Delta table for each kind of log \
+         ([formats.md](formats.md)) and for those below. Each has one column more, `event_date`, the UTC day: \
+         it is the partition.\n\n\
+         | table | sorted by, and its day | bloom filters | one record, by |\n|---|---|---|---|\n",
+    );
+    let list = |names: &[&str]| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    for name in trailhound_lake::spec::table_names() {
+        let spec = trailhound_lake::spec::spec(name).unwrap();
+        let _ = writeln!(
+            text,
+            "| `{name}` | `{}` | {} | {} |",
+            spec.time,
+            list(spec.bloom),
+            list(spec.key)
+        );
+    }
+    text.push_str(
+        "\nA record that has no time of its own lies in the day in which it was read. Rows that agree in the columns \
+         by which a record is known are one record, delivered several times: `trailhound lake compact` leaves one.\n\n\
+         ## `coverage`\n\nWhich minutes were seen: a row for each hour of each source, table, account, Region and, for \
+         flow logs, interface, as far as one commit brought it. Join rows of several commits with `bit_or(minutes)`. A \
+         minute without a record may be quiet or unseen: these logs cannot tell.\n\n| column | meaning |\n|---|---|\n",
+    );
+    let schema = trailhound_ingest::coverage::coverage_schema();
+    let documented: Vec<&str> = trailhound_ingest::coverage::COVERAGE_COLUMNS
+        .iter()
+        .map(|(name, _)| *name)
+        .collect();
+    let columns: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    assert_eq!(
+        documented, columns,
+        "every column of coverage is documented, in order"
+    );
+    for (name, about) in trailhound_ingest::coverage::COVERAGE_COLUMNS {
+        let _ = writeln!(text, "| `{name}` | {about} |");
+    }
+    check("lake.md", &text);
+}
+
 #[test]
 fn functions_page() {
     let mut text = String::from(

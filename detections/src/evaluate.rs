@@ -89,7 +89,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
     let (state, needs) = plan_all(session, &rules).await?;
     let tables = hold_all(session, &needs, &rules).await?;
     let context = planning::context_with(state, &tables).map_err(Error::catalog)?;
-    let covered = coverage(session, &needs, asked);
+    let covered = coverage(session, &needs, asked).await?;
     let mut outcome = Outcome {
         alerts: Vec::new(),
         ran: Vec::new(),
@@ -197,7 +197,7 @@ async fn hold_all(session: &Session, needs: &BTreeMap<String, Needs>, rules: &[&
         let held = held::hold(session.context(), name, needs)
             .await
             .map_err(|error| {
-                let error = trailhound_query::Error::from_datafusion(&error, "", &[]);
+                let error = trailhound_query::error::explain(&error, "", &[]);
                 Error::query(name, error)
             })?;
         tables.insert(name.clone(), Arc::new(held));
@@ -206,8 +206,15 @@ async fn hold_all(session: &Session, needs: &BTreeMap<String, Needs>, rules: &[&
 }
 
 /// What the reading of the tables showed about the time they cover.
-fn coverage(session: &Session, needs: &BTreeMap<String, Needs>, asked: Asked) -> BTreeMap<String, Coverage> {
-    let report = session.report();
+async fn coverage(
+    session: &Session,
+    needs: &BTreeMap<String, Needs>,
+    asked: Asked,
+) -> Result<BTreeMap<String, Coverage>> {
+    let report = session
+        .report_with_lake()
+        .await
+        .map_err(|error| Error::query("coverage", error))?;
     let micros = |time: Option<i64>| time.and_then(DateTime::from_timestamp_micros);
     let mut covered = BTreeMap::new();
     for name in needs.keys() {
@@ -221,7 +228,7 @@ fn coverage(session: &Session, needs: &BTreeMap<String, Needs>, asked: Asked) ->
             covered.insert(name.clone(), Coverage::new(from, to.max(from), &table.minutes));
         }
     }
-    covered
+    Ok(covered)
 }
 
 async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) -> Result<Vec<Finding>> {

@@ -231,7 +231,7 @@ fn check_output(rule: &Rule, plan: &LogicalPlan) -> Result<()> {
 
 /// An engine's error in the terms of the rule's file.
 pub fn sql_error(rule: &Rule, error: &DataFusionError, tables: &[String]) -> Error {
-    let error = trailhound_query::Error::from_datafusion(error, &rule.sql, tables);
+    let error = trailhound_query::error::explain(error, &rule.sql, tables);
     let line = rule.sql_line + error.span().map_or(0, |span| span.line.saturating_sub(1));
     let help = error.help().map_or(String::new(), |help| format!("; {help}"));
     let reason = format!("{}{help}", error.message());

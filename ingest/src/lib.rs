@@ -20,3 +20,7 @@ pub mod text;
 pub mod reject;
 pub mod tally;
 pub mod notices;
+pub mod recognise;
+pub mod coverage;
+pub mod object_digests;
+pub mod error;

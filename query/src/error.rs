@@ -1,126 +1,38 @@
-//! What went wrong with a query or its tables, in words that help to mend it.
+//! What DataFusion says, in words that help to mend it.
 
 use datafusion::common::{DataFusionError, SchemaError};
+pub use trailhound_ingest::error::{Error, ErrorKind, Span};
 
-/// Who can do something about an error; it decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The SQL, a path, or a setting is wrong.
-    WrongUse,
-    /// A file, bucket or server could not be reached.
-    Unreachable,
-    /// The query needed more memory or time than it was given.
-    Limit,
-    /// Anything else that failed while the query ran.
-    Failed,
-}
-
-/// A place in the SQL text, or in a filter pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Line, counted from 1.
-    pub line: usize,
-    /// Column in characters, counted from 1.
-    pub column: usize,
-    /// Characters that the place is long, at least 1.
-    pub length: usize,
-}
-
-/// An error of this crate.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    kind: ErrorKind,
-    message: String,
-    span: Option<Span>,
-    help: Option<String>,
-}
-
-impl Error {
-    /// An error of `kind`.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error {
-            kind,
-            message: message.into(),
-            span: None,
-            help: None,
+/// An error that DataFusion found in `sql`, or while running it. `tables`
+/// are the names that exist, for suggestions.
+pub fn explain(error: &DataFusionError, sql: &str, tables: &[String]) -> Error {
+    let root = innermost(error);
+    let result = match root {
+        DataFusionError::SQL(parse_error, _) => {
+            let message = match parse_error.as_ref() {
+                datafusion::logical_expr::sqlparser::parser::ParserError::TokenizerError(text)
+                | datafusion::logical_expr::sqlparser::parser::ParserError::ParserError(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let (message, span) = split_location(&message);
+            Error::wrong_use(format!("SQL: {message}")).with_span(span)
         }
-    }
-
-    /// The caller asked for something that makes no sense.
-    pub fn wrong_use(message: impl Into<String>) -> Self {
-        Error::new(ErrorKind::WrongUse, message)
-    }
-
-    /// Adds what to try.
-    #[must_use]
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// Adds where in the text the reason stands.
-    #[must_use]
-    pub(crate) fn with_span(mut self, span: Span) -> Self {
-        self.span = Some(span);
-        self
-    }
-
-    /// Who can do something about it.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    /// What went wrong.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Where in the SQL, if the error has a place there.
-    pub fn span(&self) -> Option<Span> {
-        self.span
-    }
-
-    /// What to try, such as "did you mean srcaddr?".
-    pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
-    }
-
-    /// An error that DataFusion found in `sql`, or while running it. `tables`
-    /// are the names that exist, for suggestions.
-    pub fn from_datafusion(error: &DataFusionError, sql: &str, tables: &[String]) -> Self {
-        let root = innermost(error);
-        let mut result = match root {
-            DataFusionError::SQL(parse_error, _) => {
-                let message = match parse_error.as_ref() {
-                    datafusion::logical_expr::sqlparser::parser::ParserError::TokenizerError(text)
-                    | datafusion::logical_expr::sqlparser::parser::ParserError::ParserError(text) => {
-                        text.clone()
-                    }
-                    other => other.to_string(),
-                };
-                let (message, span) = split_location(&message);
-                let mut result = Error::wrong_use(format!("SQL: {message}"));
-                result.span = span;
-                result
-            }
-            DataFusionError::SchemaError(schema_error, _) => schema_fault(schema_error, sql),
-            DataFusionError::ResourcesExhausted(text) => Error::new(ErrorKind::Limit, first_line(text))
-                .with_help("give the query more with --memory, or select fewer columns or less time"),
-            DataFusionError::ObjectStore(error) => Error::new(ErrorKind::Unreachable, error.to_string()),
-            DataFusionError::IoError(error) => Error::new(ErrorKind::Unreachable, error.to_string()),
-            DataFusionError::Plan(text) => plan_fault(text, sql, tables),
-            // Our own errors travel through the engine like this.
-            DataFusionError::External(inner) if inner.is::<Error>() => inner
-                .downcast_ref::<Error>()
-                .cloned()
-                .unwrap_or_else(|| Error::new(ErrorKind::Failed, inner.to_string())),
-            other => Error::new(ErrorKind::Failed, first_line(&other.strip_backtrace())),
-        };
-        if result.span.is_none() {
-            result.span = diagnostic_span(error);
-        }
-        result
+        DataFusionError::SchemaError(schema_error, _) => schema_fault(schema_error, sql),
+        DataFusionError::ResourcesExhausted(text) => Error::new(ErrorKind::Limit, first_line(text))
+            .with_help("give the query more with --memory, or select fewer columns or less time"),
+        DataFusionError::ObjectStore(error) => Error::new(ErrorKind::Unreachable, error.to_string()),
+        DataFusionError::IoError(error) => Error::new(ErrorKind::Unreachable, error.to_string()),
+        DataFusionError::Plan(text) => plan_fault(text, sql, tables),
+        // Our own errors travel through the engine like this.
+        DataFusionError::External(inner) if inner.is::<Error>() => inner
+            .downcast_ref::<Error>()
+            .cloned()
+            .unwrap_or_else(|| Error::new(ErrorKind::Failed, inner.to_string())),
+        other => Error::new(ErrorKind::Failed, first_line(&other.strip_backtrace())),
+    };
+    match result.span() {
+        Some(_) => result,
+        None => result.with_span(diagnostic_span(error)),
     }
 }
 
@@ -177,8 +89,8 @@ fn schema_fault(error: &SchemaError, sql: &str) -> Error {
     let SchemaError::FieldNotFound { field, valid_fields } = error else {
         return Error::wrong_use(error.to_string());
     };
-    let mut result = Error::wrong_use(format!("there is no column {}", field.name()));
-    result.span = find_word(sql, field.name());
+    let result = Error::wrong_use(format!("there is no column {}", field.name()))
+        .with_span(find_word(sql, field.name()));
     let names: Vec<&str> = valid_fields.iter().map(|column| column.name()).collect();
     match nearest(field.name(), &names) {
         Some(name) => result.with_help(format!("did you mean {name}?")),
@@ -201,8 +113,7 @@ fn plan_fault(text: &str, sql: &str, tables: &[String]) -> Error {
     {
         let name = name.rsplit('.').next().unwrap_or(name);
         let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-        let mut result = Error::wrong_use(format!("there is no table {name}"));
-        result.span = find_word(sql, name);
+        let result = Error::wrong_use(format!("there is no table {name}")).with_span(find_word(sql, name));
         return match nearest(name, &names) {
             Some(near) => result.with_help(format!("did you mean {near}?")),
             None if tables.is_empty() => result.with_help("name one with --from TABLE=PATH"),
@@ -212,8 +123,7 @@ fn plan_fault(text: &str, sql: &str, tables: &[String]) -> Error {
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         // "Invalid function 'foo'.\nDid you mean 'bar'?"
         let name = rest.split('\'').next().unwrap_or(rest);
-        let mut result = Error::wrong_use(format!("there is no function {name}"));
-        result.span = find_word(sql, name);
+        let result = Error::wrong_use(format!("there is no function {name}")).with_span(find_word(sql, name));
         let near = text
             .split("Did you mean '")
             .nth(1)

@@ -12,12 +12,12 @@ pub mod error;
 mod depth;
 pub mod location;
 pub mod stores;
-#[cfg(feature = "aws")]
-mod s3;
 pub mod log_table;
 pub mod log_format;
 pub mod log_source;
 mod parquet;
+pub mod lake_table;
+mod lake_coverage;
 pub mod rejects;
 pub mod ledger;
 pub mod functions;

@@ -17,15 +17,20 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use trailhound_ingest::formats::{FORMATS, format_named};
+use trailhound_lake::Lake;
 
 use crate::error::Error;
 use crate::functions;
+use crate::lake_table::{self, LakeTable};
 use crate::ledger::{Ledger, Report, SharedLedger};
 use crate::location::From;
 use crate::log_format::{LogFormat, LogFormatFactory};
 use crate::log_table::{LogTable, LogTableFactory};
 use crate::rejects::RejectsTable;
 use crate::stores::Stores;
+
+/// Tables of the lake whose time is not that of an event.
+const UNTIMED: &[&str] = &["rejects", "object_digests"];
 
 /// Longest SQL text that is planned. Nobody writes more by hand, and planning
 /// costs memory and stack with the length.
@@ -37,6 +42,8 @@ pub const MEMORY_BYTES_DEFAULT: usize = 1 << 30;
 /// How to open a session.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The lake whose tables are there too. A raw table of the same name hides the lake's.
+    pub lake: Option<Lake>,
     /// Raw tables.
     pub from: Vec<From>,
     /// Settings of log formats: (table or format, name, value).
@@ -58,6 +65,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            lake: None,
             from: Vec::new(),
             format_options: Vec::new(),
             since: None,
@@ -77,7 +85,7 @@ pub struct TableInfo {
     pub name: String,
     /// What it is.
     pub about: String,
-    /// Number of objects behind it, and their compressed bytes, for a raw table.
+    /// Number of objects or files behind it, and their compressed bytes.
     pub objects: Option<(usize, u64)>,
     /// Its columns in order.
     pub columns: Vec<ColumnInfo>,
@@ -117,6 +125,7 @@ pub struct Session {
     context: SessionContext,
     ledger: SharedLedger,
     raw: Arc<RawTables>,
+    lake: BTreeMap<String, Arc<LakeTable>>,
 }
 
 /// The rows that a query gives, as they are made.
@@ -143,7 +152,7 @@ impl Session {
     /// # Errors
     /// A table has no such format, an option makes no sense, or nothing lies at a location.
     pub async fn open(options: Options) -> Result<Session, Error> {
-        let plain = |error: datafusion::common::DataFusionError| Error::from_datafusion(&error, "", &[]);
+        let plain = |error: datafusion::common::DataFusionError| crate::error::explain(&error, "", &[]);
         let ledger: SharedLedger = Arc::new(Ledger::default());
         let five = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(GreedyMemoryPool::new(options.memory_bytes), five);
@@ -227,43 +236,66 @@ impl Session {
             let objects = from.objects(&stores).await?;
             let table = Arc::new(LogTable::new(&from.table, format, objects).map_err(plain)?);
             raw.add(Arc::clone(&table));
-            let provider: Arc<dyn TableProvider> = match time_filter(&options) {
-                None => table,
-                Some(filter) => {
-                    let frame = context
-                        .read_table(table)
-                        .and_then(|frame| frame.filter(filter))
-                        .map_err(plain)?;
-                    frame.into_view()
-                }
-            };
+            let provider = in_time(&context, table, &options).map_err(plain)?;
             context
                 .register_table(from.table.as_str(), provider)
                 .map_err(plain)?;
         }
-        let rejects = RejectsTable {
-            raw: Arc::downgrade(&raw),
+        let mut in_lake = BTreeMap::new();
+        if let Some(lake) = &options.lake {
+            lake_table::register(&context.runtime_env(), lake);
+            for name in lake.table_names().await? {
+                let hidden = name == "rejects" && !options.from.is_empty();
+                if hidden || context.table_exist(name.as_str()).map_err(plain)? {
+                    continue;
+                }
+                let Some(snapshot) = lake.snapshot(&name).await? else {
+                    continue;
+                };
+                let table = Arc::new(LakeTable::new(lake, &name, snapshot).map_err(plain)?);
+                let provider = match UNTIMED.contains(&name.as_str()) {
+                    true => Arc::clone(&table) as Arc<dyn TableProvider>,
+                    false => in_time(&context, Arc::clone(&table) as _, &options).map_err(plain)?,
+                };
+                context.register_table(name.as_str(), provider).map_err(plain)?;
+                in_lake.insert(name, table);
+            }
+        }
+        if !in_lake.contains_key("rejects") {
+            let rejects = RejectsTable {
+                raw: Arc::downgrade(&raw),
+            };
+            context
+                .register_table("rejects", Arc::new(rejects))
+                .map_err(plain)?;
+        }
+        let session = Session {
+            context,
+            ledger,
+            raw,
+            lake: in_lake,
         };
-        context
-            .register_table("rejects", Arc::new(rejects))
-            .map_err(plain)?;
-        let session = Session { context, ledger, raw };
         session.make_events_view().await?;
         Ok(session)
     }
 
-    /// The view `events`: all raw tables on one timeline.
+    /// The view `events`: all tables of records on one timeline.
     async fn make_events_view(&self) -> Result<(), Error> {
-        let parts: Vec<String> = self
-            .raw
-            .all()
+        let raw = self.raw.all();
+        let raw = raw
             .iter()
-            .map(|table| {
-                let line = table.format().format.timeline();
+            .map(|table| (table.name().to_owned(), table.format().format));
+        let lake = self
+            .lake
+            .keys()
+            .filter_map(|name| Some((name.clone(), format_named(name)?)));
+        let parts: Vec<String> = raw
+            .chain(lake)
+            .map(|(name, format)| {
+                let line = format.timeline();
                 format!(
                     "SELECT event_time AS time, '{name}' AS \"table\", {who} AS who, {what} AS what, \
                      {place} AS \"where\", {from} AS \"from\", _source, _line FROM {name}",
-                    name = table.name(),
                     who = line.who,
                     what = line.what,
                     place = line.place,
@@ -276,7 +308,7 @@ impl Session {
             self.context
                 .sql(&sql)
                 .await
-                .map_err(|error| Error::from_datafusion(&error, &sql, &[]))?;
+                .map_err(|error| crate::error::explain(&error, &sql, &[]))?;
         }
         Ok(())
     }
@@ -303,7 +335,7 @@ impl Session {
         }
         crate::depth::check(sql)?;
         let tables = self.table_names();
-        let explain = |error| Error::from_datafusion(&error, sql, &tables);
+        let explain = |error| crate::error::explain(&error, sql, &tables);
         let mut frame = self.context.sql(sql).await.map_err(explain)?;
         if !parameters.is_empty() {
             let values: std::collections::HashMap<String, ScalarValue> = parameters
@@ -317,7 +349,7 @@ impl Session {
         let stream = frame.execute_stream().await.map_err(explain)?;
         let (schema, sql) = (stream.schema(), sql.to_owned());
         let stream = stream
-            .map_err(move |error| Error::from_datafusion(&error, &sql, &tables))
+            .map_err(move |error| crate::error::explain(&error, &sql, &tables))
             .boxed();
         Ok(Answer { schema, stream })
     }
@@ -330,6 +362,27 @@ impl Session {
     /// What was read so far.
     pub fn report(&self) -> Report {
         self.ledger.report()
+    }
+
+    /// What was read so far, and what the lake's tables cover, by its own account.
+    ///
+    /// # Errors
+    /// The lake's table `coverage` cannot be read.
+    pub async fn report_with_lake(&self) -> Result<Report, Error> {
+        let mut report = self.report();
+        if self.lake.contains_key("coverage") {
+            let covered = crate::lake_coverage::reports(self).await?;
+            let in_lake = covered
+                .into_iter()
+                .filter(|table| self.lake.contains_key(&table.table));
+            report.tables.extend(in_lake);
+        }
+        Ok(report)
+    }
+
+    /// The lake's tables, by name.
+    pub fn lake_tables(&self) -> &BTreeMap<String, Arc<LakeTable>> {
+        &self.lake
     }
 
     /// Running totals, for progress displays.
@@ -361,11 +414,18 @@ impl Session {
                 continue;
             };
             let raw_table = raw.iter().find(|table| table.name() == name);
-            let format = raw_table.map(|table| table.format().format);
+            let lake_table = self.lake.get(&name);
+            let format = match (raw_table, lake_table) {
+                (Some(table), _) => Some(table.format().format),
+                (None, Some(_)) => format_named(&name),
+                (None, None) => None,
+            };
             let about = match (format, name.as_str()) {
                 (Some(format), _) => format.about().to_owned(),
                 (None, "rejects") => "Lines and records that did not parse, with the reason.".to_owned(),
-                (None, "events") => "All raw tables on one timeline.".to_owned(),
+                (None, "coverage") => "Which minutes were seen, of which source, account and Region.".to_owned(),
+                (None, "object_digests") => "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned(),
+                (None, "events") => "All tables of records on one timeline.".to_owned(),
                 (None, _) => String::new(),
             };
             let known = format.map_or(&[][..], |format| format.columns());
@@ -386,7 +446,10 @@ impl Session {
                     }
                 })
                 .collect();
-            let objects = raw_table.map(|table| (table.sources().count(), table.bytes()));
+            let objects = match (raw_table, lake_table) {
+                (Some(table), _) => Some((table.sources().count(), table.bytes())),
+                (None, table) => table.map(|table| table.size()),
+            };
             tables.push(TableInfo {
                 name,
                 about,
@@ -425,6 +488,18 @@ fn check_option_tables(options: &Options) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The table without the records that lie outside of the time asked for.
+fn in_time(
+    context: &SessionContext,
+    table: Arc<dyn TableProvider>,
+    options: &Options,
+) -> datafusion::common::Result<Arc<dyn TableProvider>> {
+    match time_filter(options) {
+        None => Ok(table),
+        Some(filter) => Ok(context.read_table(table)?.filter(filter)?.into_view()),
+    }
 }
 
 fn time_filter(options: &Options) -> Option<datafusion::logical_expr::Expr> {

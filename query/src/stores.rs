@@ -66,6 +66,6 @@ impl Stores {
 
     #[cfg(feature = "aws")]
     async fn s3(&self, url: &Url) -> Result<Arc<dyn ObjectStore>, Error> {
-        crate::s3::store(url, self.endpoint_url.as_deref()).await
+        trailhound_aws::store(url, self.endpoint_url.as_deref()).await
     }
 }

@@ -93,14 +93,14 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     let catalog = catalog.map_err(failure)?;
     let entries = catalog.select(&args.rule).map_err(failure)?;
     let rules: Vec<&Rule> = entries.iter().map(|entry| &entry.rule).collect();
-    if common.from.is_empty() {
-        let failure = Failure::wrong_use("there are no logs to look at");
-        return Err(failure
-            .with_help("name some with --from TABLE=PATH, or see `trailhound demo`")
-            .into());
-    }
     let (common, asked) = fix_moments(common);
     let session = super::open(&common).await?;
+    if session.raw_tables().is_empty() && session.lake_tables().is_empty() {
+        let failure = Failure::wrong_use("there are no logs to look at");
+        return Err(failure
+            .with_help("name some with --from TABLE=PATH, take some into a lake with `trailhound ingest`, or see `trailhound demo`")
+            .into());
+    }
     // What cannot be written is better refused before the work than after it.
     let mut out = match &common.output {
         Some(file) => Destination::file(file)?,
@@ -113,7 +113,7 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     };
     let outcome = tokio::select! {
         outcome = evaluate::run(&session, &rules, asked) => outcome,
-        Ok(()) = tokio::signal::ctrl_c() => {
+        () = crate::interrupt::heard() => {
             progress.stop();
             return Ok(Exit::Interrupted.into());
         }
@@ -311,10 +311,13 @@ fn next_command(alerts: &[&Alert], session: &Session, common: &Common) -> Option
         None => format!("_source = {} AND _line = {}", text(&record.source), record.line),
     };
     // A table of another name, or one that is gone, has nothing to show.
-    session
+    let is_raw = session
         .raw_tables()
         .iter()
-        .find(|table| table.name() == record.table)?;
+        .any(|table| table.name() == record.table);
+    if !is_raw && !session.lake_tables().contains_key(&record.table) {
+        return None;
+    }
     let sql = format!("SELECT * FROM {} WHERE {condition}", record.table);
     let input = summary::input_arguments(common);
     Some(format!(

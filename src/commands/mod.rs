@@ -1,26 +1,53 @@
 //! The commands: one module each, with its `Args` and its `run`.
 
+use std::path::Path;
+
 use anyhow::Result;
+use trailhound_lake::Lake;
 use trailhound_query::{Options, Session};
 
 use crate::cli::Common;
+use crate::config::Config;
 use crate::failure::Failure;
+use crate::lakes::Place;
 use crate::when::When;
 
 pub mod alert_table;
 pub mod completions;
 pub mod demo;
+pub mod config;
+pub mod coverage;
 pub mod detect;
+pub mod ingest;
+pub mod lake;
 pub mod man;
 pub mod rules;
 pub mod sql;
+pub mod verify;
+
+/// The lake that the arguments or the configuration name; else the default one,
+/// if it is there and no raw logs are asked for.
+///
+/// # Errors
+/// A lake that was named is not there, or cannot be reached.
+pub async fn lake(common: &Common, config: &Config) -> Result<Option<Lake>> {
+    let named = common.lake.is_some() || (config.lake.path.is_some() && common.from.is_empty());
+    let there = common.from.is_empty() && Path::new(crate::lakes::DEFAULT).is_dir();
+    if !named && !there {
+        return Ok(None);
+    }
+    let place = Place::of(common.lake.as_deref(), common.endpoint_url.as_deref(), config);
+    Ok(Some(place.read().await?))
+}
 
 /// Opens a session over the input that the arguments name.
 ///
 /// # Errors
 /// An argument makes no sense, or nothing lies where it points.
 pub async fn open(common: &Common) -> Result<Session> {
+    let config = Config::load(common.config.as_deref())?;
     let mut options = Options {
+        lake: lake(common, &config).await?,
         from: common.from.clone(),
         endpoint_url: common.endpoint_url.clone(),
         partitions: common.threads.map(usize::from),

@@ -12,6 +12,7 @@ mod bad_input;
 mod detect;
 mod forms;
 mod help;
+mod ingest;
 mod pattern;
 mod report;
 
