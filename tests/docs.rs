@@ -154,7 +154,8 @@ fn functions_page() {
         );
     }
     text.push_str(
-        "\n## `evidence(table, _source, _line [, event_id])`\n\nAn aggregate for detections: the records behind a \
+        "\n## `bit_count(bits)`\n\nHow many bits of a whole number are set: minutes in a row of `coverage`, or in \
+         `bit_or(minutes)` of several.\n\n## `evidence(table, _source, _line [, event_id])`\n\nAn aggregate for detections: the records behind a \
          group, as a list of up to 100 structures, the first by object and line.\n",
     );
     check("functions.md", &text);

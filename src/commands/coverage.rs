@@ -334,7 +334,7 @@ mod tests {
         );
         assert_eq!(
             lines[4],
-            "  read 90 s after the last event of an hour, at the median"
+            "  read 1 min 30 s after the last event of an hour, at the median"
         );
     }
 

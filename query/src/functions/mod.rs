@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 mod arn_part;
+mod bit_count;
 mod evidence;
 mod ip_in_cidr;
 mod is_private_ip;
@@ -72,6 +73,7 @@ pub fn register_all(context: &mut SessionContext) -> Result<()> {
     for function in FUNCTIONS {
         context.register_udf(ScalarUDF::new_from_impl(TextFunction::new(function)));
     }
+    context.register_udf(bit_count::bit_count());
     context.register_udaf(evidence());
     Ok(())
 }
