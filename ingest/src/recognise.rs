@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::decode::HEAD_BYTES;
 use crate::formats::{FORMATS, Format, Setup};
 use crate::reader::{Limits, Reader, Step};
+use crate::tally::Tally;
 
 /// First bytes that are looked at, compressed as they lie: enough for some whole
 /// records of every format but the largest findings.
@@ -41,10 +42,21 @@ pub fn recognise(head: &Bytes, whole: bool, hint: Option<&str>) -> Option<&'stat
         .collect();
     formats.sort_by_key(rank);
     let mut best: Option<(&'static dyn Format, u64, u64)> = None;
+    // What has no record at all, or none that can be read: a header line or an empty list still tells.
+    let is_blank = head.trim_ascii().is_empty();
+    let mut framed: Option<&'static dyn Format> = None;
     for format in formats {
-        let Some((rows, rejected)) = try_on(format, head, whole) else {
+        let Some(tally) = try_on(format, head, whole) else {
             continue;
         };
+        let (rows, rejected) = (tally.rows, tally.rejected);
+        if rows == 0 {
+            let is_empty = whole && rejected == 0;
+            if !is_blank && (tally.passed > 0 || is_empty) {
+                framed = framed.or(Some(format));
+            }
+            continue;
+        }
         if rejected == 0 {
             return Some(format);
         }
@@ -56,12 +68,11 @@ pub fn recognise(head: &Bytes, whole: bool, hint: Option<&str>) -> Option<&'stat
             best = Some((format, rows, rejected));
         }
     }
-    best.map(|(format, ..)| format)
+    best.map(|(format, ..)| format).or(framed)
 }
 
-/// Rows and rejects of the first bytes read as `format`; none if it refuses
-/// them, or makes no row of them.
-fn try_on(format: &'static dyn Format, head: &Bytes, whole: bool) -> Option<(u64, u64)> {
+/// What the first bytes come to when they are read as `format`; none if it refuses them.
+fn try_on(format: &'static dyn Format, head: &Bytes, whole: bool) -> Option<Tally> {
     let setup = Setup {
         projection: [].into(),
         ..Setup::whole(format, "")
@@ -84,7 +95,7 @@ fn try_on(format: &'static dyn Format, head: &Bytes, whole: bool) -> Option<(u64
             Ok(Step::Rejects | Step::NeedsInput | Step::Done) => break,
         }
     }
-    (reader.tally.rows > 0).then_some((reader.tally.rows, reader.tally.rejected))
+    Some(reader.tally)
 }
 
 #[cfg(test)]
@@ -110,6 +121,20 @@ mod tests {
         assert_eq!(name_of(event), Some("ecs_events"));
         assert_eq!(name_of("\u{0}\u{1}\u{2} nothing of ours"), None);
         assert_eq!(name_of(""), None);
+    }
+
+    #[test]
+    fn a_frame_without_a_record_tells_too() {
+        let header = "version account-id interface-id srcaddr dstaddr\n";
+        assert_eq!(name_of(header), Some("vpc_flow"));
+        assert_eq!(
+            name_of(&format!("{header}2 not a flow record\n")),
+            Some("vpc_flow")
+        );
+        assert_eq!(name_of(r#"{"Records":[]}"#), Some("cloudtrail"));
+        for other in ["\n\n", "hello world\n", "\u{89}PNG\r\n\u{1a}\n\u{0}\u{0}\r\n\r\n"] {
+            assert_eq!(name_of(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl TextColumn {
         self.nulls.0.append_null();
     }
 
+    /// Appends NULL `count` times.
+    pub fn push_nulls(&mut self, count: usize) {
+        self.views.resize(self.views.len() + count, 0);
+        self.nulls.0.append_n_nulls(count);
+    }
+
     /// Appends `bytes[start..end]` without copying more than 12 bytes of it.
     /// `bytes` is the block that `stretches` is open on, and the span is valid
     /// UTF-8: the caller has checked the whole record.

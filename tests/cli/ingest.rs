@@ -115,10 +115,11 @@ fn coverage_is_a_calendar() {
     desk.run(&["ingest", "logs"]);
     let run = desk.run(&["coverage", "--format", "table", "--days", "2"]);
     assert!(run.out.contains("vpc_flow  account 123456789012"), "{}", run.out);
+    // CloudTrail comes first; the flow logs' day is the last line of its kind.
     let day = run
         .out
         .lines()
-        .find(|line| line.contains("2026-11-01  ░"))
+        .rfind(|line| line.contains("2026-11-01  ░"))
         .unwrap_or_default();
     assert!(day.ends_with("0%        4"), "{}", run.out);
     assert!(

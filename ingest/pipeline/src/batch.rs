@@ -42,7 +42,12 @@ impl Sink {
                 Some(writer) => Arc::clone(writer),
                 None => {
                     let root = self.lake.path_of(table);
-                    let writer = Writer::new(spec_of(table)?, self.settings, Arc::clone(self.lake.store()), root);
+                    let writer = Writer::new(
+                        spec_of(table)?,
+                        self.settings,
+                        Arc::clone(self.lake.store()),
+                        root,
+                    );
                     let writer = Arc::new(Mutex::new(writer));
                     writers.insert(table, Arc::clone(&writer));
                     writer
@@ -111,13 +116,7 @@ impl Batch {
     }
 
     /// Notes an object that was read to its end.
-    pub fn add(
-        &mut self,
-        delivery: Box<Delivery>,
-        table: &'static str,
-        counts: Counts,
-        coverage: Coverage,
-    ) {
+    pub fn add(&mut self, delivery: Box<Delivery>, table: &'static str, counts: Counts, coverage: Coverage) {
         let version = delivery.read_version.get().or_else(|| delivery.version.clone());
         if let Some(version) = version {
             self.takes.push((delivery.name.to_string(), version));
@@ -159,7 +158,9 @@ impl Batch {
     /// A file could not be written.
     pub async fn write(&self, source: &str, now: i64) -> Result<Vec<(TableSpec, Vec<DataFile>)>, Error> {
         if self.coverage.rows() > 0 {
-            self.sink.push("coverage", self.coverage.batch(source, now)).await?;
+            self.sink
+                .push("coverage", self.coverage.batch(source, now))
+                .await?;
         }
         let mut tables = Vec::new();
         for (table, writer) in self.sink.take().await {

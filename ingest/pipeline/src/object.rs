@@ -117,7 +117,10 @@ pub async fn read(
             Broken::Lake(error) => return Err(error),
             Broken::Refused(reason) if object.given.rows == 0 => return Ok(Read::Refused { reason }),
             Broken::Refused(reason) => {
-                return Ok(Read::Failed { reason, stained: true });
+                return Ok(Read::Failed {
+                    reason,
+                    stained: true,
+                });
             }
             Broken::TooManyRejects => object.by_blocks = true,
             Broken::Source(error) if is_gone(&error) && object.given.rows == 0 => {

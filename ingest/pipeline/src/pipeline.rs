@@ -125,7 +125,11 @@ impl Run<'_> {
         }
         if let Some(delivery) = spoilt {
             batch.abort().await;
-            self.feed.give_back(std::mem::take(&mut batch.done).into_iter().map(|(delivery, _)| delivery));
+            self.feed.give_back(
+                std::mem::take(&mut batch.done)
+                    .into_iter()
+                    .map(|(delivery, _)| delivery),
+            );
             batch = Batch::new(self.lake, self.settings);
             let reason = "its bytes broke off".to_owned();
             batch.done.push((delivery, Outcome::Failed { reason }));
@@ -137,7 +141,12 @@ impl Run<'_> {
     }
 
     /// Takes a delivery up: known content is passed over, all else is read.
-    fn admit(&self, batch: &mut Batch, reading: &mut JoinSet<Finished>, delivery: Box<Delivery>) -> Result<(), Error> {
+    fn admit(
+        &self,
+        batch: &mut Batch,
+        reading: &mut JoinSet<Finished>,
+        delivery: Box<Delivery>,
+    ) -> Result<(), Error> {
         let known = match &delivery.version {
             Some(version) => !batch.admit(&delivery) || self.state.is_taken(&delivery.name, version)?,
             None => !batch.admit(&delivery),
@@ -222,7 +231,12 @@ impl Run<'_> {
             takes: batch.takes.clone(),
             recent: taken
                 .iter()
-                .flat_map(|receipt| receipt.recent.iter().map(|recent| (recent.key.clone(), recent.time)))
+                .flat_map(|receipt| {
+                    receipt
+                        .recent
+                        .iter()
+                        .map(|recent| (recent.key.clone(), recent.time))
+                })
                 .collect(),
             // What is remembered belongs to the position: one does not move without the other.
             forget_before: position

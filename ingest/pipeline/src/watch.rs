@@ -117,7 +117,10 @@ impl Watch {
             self.committed.fetch_add(counts.rows, Relaxed);
             self.last_event.fetch_max(counts.last.unwrap_or(0), Relaxed);
         }
-        self.commits.fetch_add(1, Relaxed);
+        // A round that only met what was taken before shows nothing new.
+        if !tables.is_empty() {
+            self.commits.fetch_add(1, Relaxed);
+        }
     }
 
     /// Notes an object that holds something else.

@@ -16,10 +16,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    Array, ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use crate::block::Block;
 use crate::column::Kind::{Int, Json, Long, Text, Time};
@@ -327,6 +328,7 @@ struct VpcFlowParser {
     lines: Vec<i64>,
     stretches: Stretches,
     scratch: Vec<i64>,
+    absent: Absent,
 }
 
 /// Why [`VpcFlowParser::take_lines`] stopped.
@@ -344,6 +346,21 @@ enum Building {
     Line,
     Source,
     IngestedAt,
+}
+
+/// Columns of nothing but NULL, made once a type and shared by the batches.
+#[derive(Default)]
+struct Absent(Vec<ArrayRef>);
+
+impl Absent {
+    fn column(&mut self, kind: &DataType, rows: usize) -> ArrayRef {
+        let fits = |column: &ArrayRef| column.data_type() == kind && column.len() >= rows;
+        if !self.0.iter().any(fits) {
+            self.0.push(new_null_array(kind, rows));
+        }
+        let found = self.0.iter().find(|column| fits(column));
+        found.map_or_else(|| new_null_array(kind, rows), |column| column.slice(0, rows))
+    }
 }
 
 /// Stands for NULL in a column of numbers under construction. No field can hold
@@ -416,6 +433,7 @@ impl VpcFlowParser {
             lines: Vec::new(),
             stretches: Stretches::default(),
             scratch: Vec::new(),
+            absent: Absent::default(),
         }
     }
 
@@ -634,10 +652,13 @@ impl VpcFlowParser {
             };
             (start as usize, end as usize)
         };
+        // Columns that no header names are not filled at all: most are not, in most logs.
+        let before = self.rows;
         for (building, &index) in self.columns.iter_mut().zip(self.setup.projection.iter()) {
             match building {
                 Building::Text(column) => match (header.field_of[index], COLUMNS[index].name) {
                     (Some(field), _) => {
+                        column.push_nulls(before - column.len());
                         for row in 0..count {
                             let (start, end) = span(row, field);
                             if end - start == 1 && bytes[start] == b'-' {
@@ -648,6 +669,7 @@ impl VpcFlowParser {
                         }
                     }
                     (None, "extra") if !header.unknown.is_empty() => {
+                        column.push_nulls(before - column.len());
                         for row in 0..count {
                             match extra_of(header, bytes, |field| span(row, field)) {
                                 Some(extra) => column.push_owned(&extra),
@@ -661,22 +683,20 @@ impl VpcFlowParser {
                             "region" => self.from_path.region.as_deref(),
                             _ => None,
                         };
-                        for _ in 0..count {
-                            match hint {
-                                Some(value) => column.push_owned(value),
-                                None => column.push_null(),
-                            }
+                        if let Some(value) = hint {
+                            column.push_nulls(before - column.len());
+                            (0..count).for_each(|_| column.push_owned(value));
                         }
                     }
                 },
                 Building::Number(built) => {
                     let from = source_of(index);
-                    match numbers.iter().find(|(column, _)| Some(*column) == from) {
-                        Some((_, values)) if COLUMNS[index].kind == Time => {
-                            built.extend(values.iter().map(|&value| micros(value)));
+                    if let Some((_, values)) = numbers.iter().find(|(column, _)| Some(*column) == from) {
+                        built.resize(before, NULL);
+                        match COLUMNS[index].kind {
+                            Time => built.extend(values.iter().map(|&value| micros(value))),
+                            _ => built.extend_from_slice(values),
                         }
-                        Some((_, values)) => built.extend_from_slice(values),
-                        None => built.resize(built.len() + count, NULL),
                     }
                 }
                 Building::Line => self
@@ -828,13 +848,23 @@ impl Parser for VpcFlowParser {
 
     fn flush(&mut self) -> RecordBatch {
         let rows = self.rows;
+        let absent = &mut self.absent;
         let arrays: Vec<ArrayRef> = self
             .columns
             .iter_mut()
             .zip(self.setup.projection.iter())
-            .map(|(building, &index)| match building {
-                Building::Text(column) => column.finish(&self.stretches),
-                Building::Number(values) => number_array(COLUMNS[index].kind, std::mem::take(values)),
+            .zip(self.schema.fields())
+            .map(|((building, &index), field)| match building {
+                Building::Text(column) if column.is_empty() => absent.column(field.data_type(), rows),
+                Building::Number(values) if values.is_empty() => absent.column(field.data_type(), rows),
+                Building::Text(column) => {
+                    column.push_nulls(rows - column.len());
+                    column.finish(&self.stretches)
+                }
+                Building::Number(values) => {
+                    values.resize(rows, NULL);
+                    number_array(COLUMNS[index].kind, std::mem::take(values))
+                }
                 Building::Line => Arc::new(Int64Array::from(std::mem::take(&mut self.lines))),
                 Building::Source => constant_text(Some(&self.setup.source), rows),
                 Building::IngestedAt => number_array(Time, vec![self.setup.ingested_at; rows]),

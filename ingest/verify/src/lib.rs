@@ -44,6 +44,4 @@ pub use chain::{Progress, Settings, verify, verify_found};
 pub use digest::{ChainId, Digest, DigestName, LogFile, LogName};
 pub use keys::Keys;
 pub use list::{Found, Place, Window};
-pub use report::{
-    Chain, Gap, GapKind, Kind, ObjectState, Report, State, object_states_batch,
-};
+pub use report::{Chain, Gap, GapKind, Kind, ObjectState, Report, State, object_states_batch};

@@ -111,6 +111,9 @@ fn totals(summaries: &[(&str, Summary)], place: &Place, elapsed: Duration) -> St
         .map(|(_, summary)| summary.total().bytes_in)
         .sum();
     let commits: u64 = summaries.iter().map(|(_, summary)| summary.commits).sum();
+    if commits == 0 {
+        return format!("nothing new for {}", visible(&place.location));
+    }
     format!(
         "read {} in {}; {} to {}",
         show_bytes(bytes),
