@@ -10,7 +10,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use trailhound_query::From;
 
-use crate::commands::{completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify};
+use crate::commands::{
+    completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify, who,
+};
 use crate::when::{self, When};
 
 /// Hunts through AWS VPC flow logs, CloudTrail and container logs with SQL.
@@ -73,6 +75,8 @@ pub enum Command {
     Ingest(Box<ingest::Args>),
     /// Run detections over raw logs or the lake
     Detect(Over<detect::Args>),
+    /// Tell everything about a principal, key, address, task or interface
+    Who(Over<who::Args>),
     /// List, show, check and test detections
     Rules(rules::Args),
     /// Show which minutes were seen, and which were not
@@ -223,6 +227,7 @@ pub fn main() -> ExitCode {
     let threads = match &command {
         Command::Sql(Over { common, .. })
         | Command::Detect(Over { common, .. })
+        | Command::Who(Over { common, .. })
         | Command::Coverage(Over { common, .. }) => common.threads,
         _ => None,
     };
@@ -250,6 +255,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args, &common).await,
         Command::Sql(over) => sql::run(over.args, &over.common).await,
         Command::Detect(over) => detect::run(over.args, &over.common).await,
+        Command::Who(over) => who::run(over.args, &over.common).await,
         Command::Ingest(args) => ingest::run(*args).await,
         Command::Rules(args) => rules::run(args, &common).await,
         Command::Coverage(over) => coverage::run(over.args, &over.common).await,

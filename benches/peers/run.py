@@ -67,14 +67,8 @@ def normal(text):
     return [[int(v) if isinstance(v, float) and v.is_integer() else v for v in row] for row in rows]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "trailhound-peers")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--trailhound", type=pathlib.Path, help="default: the release build of this checkout")
-    parser.add_argument("--only", choices=QUESTIONS, action="append")
-    args = parser.parse_args()
-
+def prepare(args):
+    """Builds trailhound, generates the logs, installs the peers: (trailhound, python, folders by table, versions)."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     subprocess.run(["cargo", "build", "--release", "--bins", "--example", "generate"], cwd=ROOT, check=True)
     trailhound = args.trailhound or target / "release" / "trailhound"
@@ -92,6 +86,18 @@ def main():
         [python, "-c", f"import importlib.metadata as m; print(*(p + ' ' + m.version(p) for p in {PEERS}), sep=', ')"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()
+    return trailhound, python, folders, versions
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "trailhound-peers")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--trailhound", type=pathlib.Path, help="default: the release build of this checkout")
+    parser.add_argument("--only", choices=QUESTIONS, action="append")
+    args = parser.parse_args()
+
+    trailhound, python, folders, versions = prepare(args)
     print(f"{versions}; {os.cpu_count()} cores; {args.rounds} rounds, interleaved, whole process\n")
 
     print("| question | engine | median s | min s | ratio to best peer | peak MB |")

@@ -24,6 +24,7 @@ pub mod man;
 pub mod rules;
 pub mod sql;
 pub mod verify;
+pub mod who;
 
 /// The lake that the arguments or the configuration name; else the default one,
 /// if it is there and no raw logs are asked for.

@@ -15,6 +15,7 @@ mod help;
 mod ingest;
 mod pattern;
 mod report;
+mod who;
 
 /// A folder of logs, and the program run in it.
 pub(crate) struct Desk {
