@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::AsArray;
 use trailhound_pipeline::Settings;
 use trailhound_test_aws::faults::{Proxy, Rates};
 use trailhound_test_aws::logs::now_ms;
 use trailhound_test_aws::serve;
 
-use crate::yard::{Yard, notice, options, small_batches};
+use crate::yard::{Yard, notice, options, small_batches, texts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket() {
@@ -70,8 +69,8 @@ async fn a_log_group() {
     yard.take_in("cwl:///ecs/web", &options(proxy.url()), settings).await;
     let mut found = BTreeMap::new();
     for batch in yard.batches("container_logs").await {
-        for id in batch["event_id"].as_string_view().iter() {
-            *found.entry(id.unwrap().to_owned()).or_insert(0) += 1;
+        for id in texts(&batch, "event_id") {
+            *found.entry(id).or_insert(0) += 1;
         }
     }
     let expected: BTreeMap<String, i32> =

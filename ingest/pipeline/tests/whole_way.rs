@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
 use trailhound_pipeline::Settings;
 use trailhound_sources::SourceOptions;
 use trailhound_test_aws::logs::now_ms;
 use trailhound_test_aws::serve;
 
-use crate::yard::{Yard, notice, options, small_batches};
+use crate::yard::{Yard, notice, options, small_batches, texts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files() {
@@ -87,10 +86,7 @@ async fn log_groups() {
         .batches("container_logs")
         .await
         .iter()
-        .flat_map(|batch| {
-            let ids = batch["event_id"].as_string_view().iter();
-            ids.map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()
-        })
+        .flat_map(|batch| texts(batch, "event_id"))
         .collect();
     let expected: BTreeSet<String> = aws.logs.events("/ecs/web").into_iter().map(|event| event.id).collect();
     assert_eq!(found.len(), 1300);

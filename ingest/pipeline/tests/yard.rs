@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -133,10 +134,10 @@ impl Yard {
     pub async fn lines(&self, table: &str) -> Lines {
         let mut lines = Lines::new();
         for batch in self.batches(table).await {
-            let sources = batch["_source"].as_string_view();
+            let sources = texts(&batch, "_source");
             let numbers = batch["_line"].as_primitive::<Int64Type>();
-            for (source, line) in sources.iter().zip(numbers.iter()) {
-                *lines.entry((source.unwrap().to_owned(), line.unwrap())).or_default() += 1;
+            for (source, line) in sources.into_iter().zip(numbers.iter()) {
+                *lines.entry((source, line.unwrap())).or_default() += 1;
             }
         }
         lines
@@ -188,6 +189,13 @@ impl Yard {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// A column of text, none of which is NULL.
+pub fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
+    let column = cast(&batch[column], &DataType::Utf8).unwrap();
+    let texts = column.as_string::<i32>().iter();
+    texts.map(|text| text.unwrap().to_owned()).collect()
 }
 
 /// Names the first lines that are missing, doubled or too much.
