@@ -23,14 +23,14 @@ pub mod compact;
 pub mod expire;
 pub mod stats;
 
-pub use compact::{CompactOptions, Compacted, compact};
 pub use commit::{Committed, Replaced, Retry, Txn};
+pub use compact::{CompactOptions, Compacted, compact};
 pub use data_file::DataFile;
 pub use expire::{ExpireOptions, Expired, expire};
 pub use lake::{Lake, Snapshot};
 pub use recover::{Recovered, publish, recover};
 pub use spec::TableSpec;
-pub use stats::{TableStats, stats};
 pub use state::{Intent, Prepared, Resumed, Settlement, State};
+pub use stats::{TableStats, stats};
 pub use store::Durable;
 pub use writer::{Writer, WriterSettings};

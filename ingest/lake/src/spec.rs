@@ -70,5 +70,8 @@ pub fn spec(name: &str) -> Option<TableSpec> {
 
 /// Names of all tables that a lake can have.
 pub fn table_names() -> impl Iterator<Item = &'static str> {
-    FORMATS.iter().map(|format| format.name()).chain(["rejects", "coverage", "object_digests"])
+    FORMATS
+        .iter()
+        .map(|format| format.name())
+        .chain(["rejects", "coverage", "object_digests"])
 }

@@ -43,7 +43,12 @@ impl Sink {
                 Some(writer) => Arc::clone(writer),
                 None => {
                     let root = self.lake.path_of(table);
-                    let writer = Writer::new(spec_of(table)?, self.settings, Arc::clone(self.lake.store()), root);
+                    let writer = Writer::new(
+                        spec_of(table)?,
+                        self.settings,
+                        Arc::clone(self.lake.store()),
+                        root,
+                    );
                     let writer = Arc::new(Mutex::new(writer));
                     writers.insert(table, Arc::clone(&writer));
                     writer
@@ -128,13 +133,7 @@ impl Batch {
     }
 
     /// Notes an object that was read to its end.
-    pub fn add(
-        &mut self,
-        delivery: Box<Delivery>,
-        table: &'static str,
-        counts: Counts,
-        coverage: Coverage,
-    ) {
+    pub fn add(&mut self, delivery: Box<Delivery>, table: &'static str, counts: Counts, coverage: Coverage) {
         let version = delivery.read_version.get().or_else(|| delivery.version.clone());
         if let Some(version) = version {
             self.takes.push((delivery.name.to_string(), version));
@@ -157,7 +156,12 @@ impl Batch {
     }
 
     fn end(&mut self, delivery: Box<Delivery>, outcome: Outcome, has_rows: bool) {
-        for version in delivery.version.iter().cloned().chain(delivery.read_version.get()) {
+        for version in delivery
+            .version
+            .iter()
+            .cloned()
+            .chain(delivery.read_version.get())
+        {
             let content = (Arc::clone(&delivery.name), version);
             self.outcomes.insert(content, outcome.clone());
         }
@@ -171,9 +175,13 @@ impl Batch {
     /// All is read: what came of an object came of its twins.
     pub fn close(&mut self) {
         for (delivery, content) in std::mem::take(&mut self.twins) {
-            let outcome = self.outcomes.get(&content).cloned().unwrap_or_else(|| Outcome::Failed {
-                reason: "another notice of it was not read either".to_owned(),
-            });
+            let outcome = self
+                .outcomes
+                .get(&content)
+                .cloned()
+                .unwrap_or_else(|| Outcome::Failed {
+                    reason: "another notice of it was not read either".to_owned(),
+                });
             self.pass(delivery, outcome);
         }
     }
@@ -185,7 +193,11 @@ impl Batch {
 
     /// Whether it is time to commit by rows, bytes or deliveries.
     pub fn is_full(&self) -> bool {
-        let rows: u64 = self.counts.values().map(|counts| counts.rows + counts.rejected).sum();
+        let rows: u64 = self
+            .counts
+            .values()
+            .map(|counts| counts.rows + counts.rejected)
+            .sum();
         rows >= self.settings.batch_rows_max
             || self.bytes >= self.settings.batch_bytes_max
             || self.done.len() + self.twins.len() >= DELIVERIES_MAX
@@ -211,7 +223,9 @@ impl Batch {
     /// A file could not be written.
     pub async fn write(&self, source: &str, now: i64) -> Result<Vec<(TableSpec, Vec<DataFile>)>, Error> {
         if self.coverage.rows() > 0 {
-            self.sink.push("coverage", self.coverage.batch(source, now)).await?;
+            self.sink
+                .push("coverage", self.coverage.batch(source, now))
+                .await?;
         }
         let mut tables = Vec::new();
         for (table, writer) in self.sink.take().await {

@@ -34,8 +34,11 @@ pub async fn read(
 ) -> Result<Read, Broken> {
     let local = |error: std::io::Error| {
         Broken::Lake(
-            Error::new(ErrorKind::Failed, format!("holding a Parquet object in a temporary file: {error}"))
-                .with_help("free some space in the temporary folder, or name another one with TMPDIR"),
+            Error::new(
+                ErrorKind::Failed,
+                format!("holding a Parquet object in a temporary file: {error}"),
+            )
+            .with_help("free some space in the temporary folder, or name another one with TMPDIR"),
         )
     };
     let mut tally = Tally::default();
@@ -104,5 +107,8 @@ fn open(
         .map(|(index, _)| index)
         .collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    builder.with_projection(mask).with_batch_size(setup.batch_rows).build()
+    builder
+        .with_projection(mask)
+        .with_batch_size(setup.batch_rows)
+        .build()
 }

@@ -130,7 +130,10 @@ pub async fn read(
             Broken::Lake(error) => return Err(error),
             Broken::Refused(reason) if object.given.is_nothing() => return Ok(Read::Refused { reason }),
             Broken::Refused(reason) => {
-                return Ok(Read::Failed { reason, stained: true });
+                return Ok(Read::Failed {
+                    reason,
+                    stained: true,
+                });
             }
             Broken::Replaced => {
                 return Ok(Read::Failed {
@@ -146,7 +149,10 @@ pub async fn read(
                 let reason = error.message().to_owned();
                 return Ok(match object.given.is_nothing() {
                     true => Read::Gone { reason },
-                    false => Read::Failed { reason, stained: true },
+                    false => Read::Failed {
+                        reason,
+                        stained: true,
+                    },
                 });
             }
             Broken::Source(error) if attempt < settings.attempts_max => {
@@ -246,7 +252,10 @@ impl Object<'_> {
             return Err(Broken::Replaced);
         }
         if let Some(version) = &found {
-            let claim = self.claims.claim(&self.delivery.name, version).map_err(Broken::Lake)?;
+            let claim = self
+                .claims
+                .claim(&self.delivery.name, version)
+                .map_err(Broken::Lake)?;
             // Claimed by this delivery itself, if the announced content is back.
             if claim != Claim::Ours && found != self.delivery.version {
                 return Err(Broken::NotOurs(claim, version.clone()));

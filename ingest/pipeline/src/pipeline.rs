@@ -262,7 +262,12 @@ impl Run<'_> {
             takes: batch.takes.clone(),
             recent: taken
                 .iter()
-                .flat_map(|receipt| receipt.recent.iter().map(|recent| (recent.key.clone(), recent.time)))
+                .flat_map(|receipt| {
+                    receipt
+                        .recent
+                        .iter()
+                        .map(|recent| (recent.key.clone(), recent.time))
+                })
                 .collect(),
             // What is remembered belongs to the position: one does not move without the other.
             forget_before: position

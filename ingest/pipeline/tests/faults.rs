@@ -16,7 +16,8 @@ async fn a_bucket() {
     let aws = serve(&yard.buckets());
     aws.buckets.page(10);
     let proxy = Proxy::start(aws.url(), 21, Rates::all(0.4));
-    yard.take_in("s3://logs", &options(proxy.url()), small_batches()).await;
+    yard.take_in("s3://logs", &options(proxy.url()), small_batches())
+        .await;
     yard.check_flows("s3://logs/", &keys).await;
     let made = proxy.made();
     println!("{made:?}");
@@ -55,7 +56,14 @@ async fn a_log_group() {
     let start = now_ms() - 3_600_000;
     for number in 0..1500 {
         let stream = format!("web/app/{}", number % 4);
-        aws.logs.put("/ecs/web", &stream, start + number * 400, &format!("line {number}"), 100, 0);
+        aws.logs.put(
+            "/ecs/web",
+            &stream,
+            start + number * 400,
+            &format!("line {number}"),
+            100,
+            0,
+        );
     }
     aws.logs.behave(|behaviour| {
         behaviour.page_events = 40;
@@ -66,15 +74,20 @@ async fn a_log_group() {
         table: None,
         ..small_batches()
     };
-    yard.take_in("cwl:///ecs/web", &options(proxy.url()), settings).await;
+    yard.take_in("cwl:///ecs/web", &options(proxy.url()), settings)
+        .await;
     let mut found = BTreeMap::new();
     for batch in yard.batches("container_logs").await {
         for id in texts(&batch, "event_id") {
             *found.entry(id).or_insert(0) += 1;
         }
     }
-    let expected: BTreeMap<String, i32> =
-        aws.logs.events("/ecs/web").into_iter().map(|event| (event.id, 1)).collect();
+    let expected: BTreeMap<String, i32> = aws
+        .logs
+        .events("/ecs/web")
+        .into_iter()
+        .map(|event| (event.id, 1))
+        .collect();
     assert_eq!(found, expected);
     let made = proxy.made();
     println!("{made:?}");

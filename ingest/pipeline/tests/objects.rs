@@ -44,13 +44,18 @@ async fn an_object_that_breaks_off_spoils_no_batch() {
     assert_eq!(summary.failed_count, 2, "{:?}", summary.failed);
     for name in ["0004-large.log", "0008-large.log"] {
         let outcomes = stand_in.outcomes(name);
-        assert!(matches!(outcomes.as_slice(), [Outcome::Failed { .. }]), "{outcomes:?}");
+        assert!(
+            matches!(outcomes.as_slice(), [Outcome::Failed { .. }]),
+            "{outcomes:?}"
+        );
     }
     assert_eq!(stand_in.outcomes("0003.log"), [Outcome::Taken]);
     // The others were in files that were given up, and were read again.
     assert!(stand_in.reads.lock().unwrap().values().sum::<usize>() > 10 + 2 * 2);
     // The next run finds them mended.
-    let summary = yard.take_in(&folder, &SourceOptions::default(), streaming()).await;
+    let summary = yard
+        .take_in(&folder, &SourceOptions::default(), streaming())
+        .await;
     assert_eq!((summary.known, summary.total().rows), (10, 2 * LARGE as u64));
     assert_eq!(yard.lines("vpc_flow").await.len(), 60 + 2 * LARGE);
     assert!(yard.lines("vpc_flow").await.values().all(|count| *count == 1));
@@ -67,7 +72,11 @@ async fn what_was_given_before_a_break_is_not_given_twice() {
     let source = std::sync::Arc::new(AsSource(stand_in.clone()));
     yard.start(source, state, yard.lake(), streaming()).end().await;
     let lines = yard.lines("vpc_flow").await;
-    assert!(lines.len() == LARGE && lines.values().all(|count| *count == 1), "{}", lines.len());
+    assert!(
+        lines.len() == LARGE && lines.values().all(|count| *count == 1),
+        "{}",
+        lines.len()
+    );
     assert_eq!(yard.lines("rejects").await.len(), 1);
 }
 
@@ -80,10 +89,12 @@ async fn an_object_that_is_replaced_counts_as_what_was_read() {
         yard.put("a.log", flows(1, 6));
         let options = options(aws.url());
         // The notice says the first content's tag; another lies there when it is read, and is announced as well.
-        aws.queues.send("q", notice("a.log", Some("0123456789abcdef0123456789abcdef")));
+        aws.queues
+            .send("q", notice("a.log", Some("0123456789abcdef0123456789abcdef")));
         if together {
             aws.queues.send("q", notice("a.log", None));
-            aws.queues.send("q", notice("a.log", Some("fedcba9876543210fedcba9876543210")));
+            aws.queues
+                .send("q", notice("a.log", Some("fedcba9876543210fedcba9876543210")));
         }
         yard.take_in("sqs://q", &options, small_batches()).await;
         if !together {
@@ -93,7 +104,10 @@ async fn an_object_that_is_replaced_counts_as_what_was_read() {
                 assert_eq!((summary.known, summary.total().rows), (1, 0), "{tag:?}");
             }
         }
-        assert_eq!(yard.numbers("bytes").await, (1_000_000..1_000_006).collect::<Vec<_>>());
+        assert_eq!(
+            yard.numbers("bytes").await,
+            (1_000_000..1_000_006).collect::<Vec<_>>()
+        );
         let counts = aws.queues.counts("q");
         assert_eq!((counts.visible, counts.in_flight, counts.deleted), (0, 0, 3));
         // A new content under the old key is another matter.
@@ -113,7 +127,9 @@ async fn an_object_that_is_gone_is_noted_and_let_go() {
     for key in ["gone.log", "0000.log", "0001.log"] {
         aws.queues.send("q", notice(key, None));
     }
-    let summary = yard.take_in("sqs://q", &options(aws.url()), small_batches()).await;
+    let summary = yard
+        .take_in("sqs://q", &options(aws.url()), small_batches())
+        .await;
     yard.check_flows("s3://logs/", &keys).await;
     assert_eq!(summary.skipped_count, 1, "{:?}", summary.skipped);
     assert_eq!(summary.skipped[0].0, "s3://logs/gone.log");
@@ -125,7 +141,10 @@ async fn an_object_that_is_gone_is_noted_and_let_go() {
 async fn foreign_messages_and_poison_are_left_to_the_queue() {
     let yard = Yard::new();
     let keys = yard.put_flows(5);
-    yard.put("picture.bin", [0x89, b'P', b'N', b'G', 13, 10, 26, 10, 0, 0, 0, 0]);
+    yard.put(
+        "picture.bin",
+        [0x89, b'P', b'N', b'G', 13, 10, 26, 10, 0, 0, 0, 0],
+    );
     let aws = serve(&yard.buckets());
     aws.queues.create("q");
     aws.queues.create("dead");
@@ -156,14 +175,21 @@ async fn foreign_messages_and_poison_are_left_to_the_queue() {
     let summary = running.stop().await;
     yard.check_flows("s3://logs/", &keys).await;
     let counts = aws.queues.counts("q");
-    assert_eq!((counts.visible, counts.in_flight, counts.deleted), (0, 0, 5), "{counts:?}");
+    assert_eq!(
+        (counts.visible, counts.in_flight, counts.deleted),
+        (0, 0, 5),
+        "{counts:?}"
+    );
     assert_eq!(summary.skipped[0].0, "s3://logs/picture.bin");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_log_is_not_read_at_every_look() {
     let yard = Yard::new();
-    yard.put("picture.bin", [0x89, b'P', b'N', b'G', 13, 10, 26, 10, 0, 0, 0, 0]);
+    yard.put(
+        "picture.bin",
+        [0x89, b'P', b'N', b'G', 13, 10, 26, 10, 0, 0, 0, 0],
+    );
     let aws = serve(&yard.buckets());
     let options = SourceOptions {
         follow: true,

@@ -47,7 +47,12 @@ async fn what_one_source_gives_up_the_other_takes() {
         objects_at_once: 10,
         ..small_batches()
     };
-    let first = yard.start(Arc::new(AsSource(failing.clone())), state.clone(), lake.clone(), settings.clone());
+    let first = yard.start(
+        Arc::new(AsSource(failing.clone())),
+        state.clone(),
+        lake.clone(),
+        settings.clone(),
+    );
     while failing.reads.lock().unwrap().len() < 3 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -71,7 +71,10 @@ impl StandIn {
 
     /// The next `times` reads of the object break off after `bytes`.
     pub fn breaks(&self, name: &str, times: usize, bytes: usize) {
-        self.breaks.lock().unwrap().insert(name.to_owned(), (times, bytes));
+        self.breaks
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), (times, bytes));
     }
 
     pub fn outcomes(&self, name: &str) -> Vec<Outcome> {
@@ -89,7 +92,9 @@ impl StandIn {
                 let guard = Guard::new(&stand_in.open);
                 let bytes = body().await?;
                 let mut breaks = stand_in.breaks.lock().unwrap();
-                let broken = breaks.iter_mut().find(|(end, (times, _))| name.ends_with(end.as_str()) && *times > 0);
+                let broken = breaks
+                    .iter_mut()
+                    .find(|(end, (times, _))| name.ends_with(end.as_str()) && *times > 0);
                 let Some((_, (times, length))) = broken else {
                     return Ok(guarded(bytes, guard));
                 };
@@ -136,7 +141,11 @@ impl Source for AsSource {
         if let Step::Delivery(delivery) = &mut step {
             self.0.handed_out.fetch_add(1, SeqCst);
             let name = delivery.name.to_string();
-            self.0.names.lock().unwrap().insert(delivery.receipt.number, name.clone());
+            self.0
+                .names
+                .lock()
+                .unwrap()
+                .insert(delivery.receipt.number, name.clone());
             delivery.body = self.0.tamper(&name, Arc::clone(&delivery.body));
         }
         Ok(step)

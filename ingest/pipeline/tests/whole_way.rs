@@ -15,14 +15,24 @@ async fn files() {
     let yard = Yard::new();
     let keys = yard.put_flows(40);
     let folder = yard.buckets().join("logs").display().to_string();
-    let summary = yard.take_in(&folder, &SourceOptions::default(), small_batches()).await;
+    let summary = yard
+        .take_in(&folder, &SourceOptions::default(), small_batches())
+        .await;
     yard.check_flows(&format!("{folder}/"), &keys).await;
     let total = summary.total();
-    assert_eq!((total.objects, total.rows, total.rejected, summary.known), (40, 240, 40, 0));
+    assert_eq!(
+        (total.objects, total.rows, total.rejected, summary.known),
+        (40, 240, 40, 0)
+    );
     assert!(summary.commits >= 4, "{} commits", summary.commits);
     // Nothing is new the second time, and nothing is committed.
-    let summary = yard.take_in(&folder, &SourceOptions::default(), small_batches()).await;
-    assert_eq!((summary.total().objects, summary.known, summary.commits), (0, 40, 0));
+    let summary = yard
+        .take_in(&folder, &SourceOptions::default(), small_batches())
+        .await;
+    assert_eq!(
+        (summary.total().objects, summary.known, summary.commits),
+        (0, 40, 0)
+    );
     yard.check_flows(&format!("{folder}/"), &keys).await;
 }
 
@@ -52,7 +62,9 @@ async fn a_queue_with_doubled_notices_in_disorder() {
         aws.queues.send("q", notice(key, None));
     }
     assert!(aws.queues.doubles("q") > 10);
-    let summary = yard.take_in("sqs://q", &options(aws.url()), small_batches()).await;
+    let summary = yard
+        .take_in("sqs://q", &options(aws.url()), small_batches())
+        .await;
     yard.check_flows("s3://logs/", &keys).await;
     assert!(summary.known > 0, "doubles were known");
     let counts = aws.queues.counts("q");
@@ -67,7 +79,14 @@ async fn log_groups() {
     let put = |from: i64, to: i64| {
         for number in from..to {
             let stream = format!("web/app/{}", number % 3);
-            aws.logs.put("/ecs/web", &stream, start + number * 500, &format!("line {number}"), 100, 0);
+            aws.logs.put(
+                "/ecs/web",
+                &stream,
+                start + number * 500,
+                &format!("line {number}"),
+                100,
+                0,
+            );
         }
     };
     put(0, 900);
@@ -88,11 +107,19 @@ async fn log_groups() {
         .iter()
         .flat_map(|batch| texts(batch, "event_id"))
         .collect();
-    let expected: BTreeSet<String> = aws.logs.events("/ecs/web").into_iter().map(|event| event.id).collect();
+    let expected: BTreeSet<String> = aws
+        .logs
+        .events("/ecs/web")
+        .into_iter()
+        .map(|event| event.id)
+        .collect();
     assert_eq!(found.len(), 1300);
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     let lines = yard.lines("container_logs").await;
-    assert!(lines.values().all(|count| *count == 1) && lines.len() == 1300, "lines count on");
+    assert!(
+        lines.values().all(|count| *count == 1) && lines.len() == 1300,
+        "lines count on"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,5 +176,8 @@ async fn rows_show_soon_after_an_object_is_put() {
     }
     running.stop().await;
     took.sort();
-    println!("from put to rows visible: median {:?}, most {:?}", took[5], took[9]);
+    println!(
+        "from put to rows visible: median {:?}, most {:?}",
+        took[5], took[9]
+    );
 }

@@ -110,11 +110,18 @@ impl Yard {
     }
 
     /// Starts a run.
-    pub fn start(&self, source: Arc<dyn Source>, state: Arc<State>, lake: Lake, settings: Settings) -> Running {
+    pub fn start(
+        &self,
+        source: Arc<dyn Source>,
+        state: Arc<State>,
+        lake: Lake,
+        settings: Settings,
+    ) -> Running {
         let (stop, stopping) = watch::channel(false);
         let totals = Arc::new(Watch::default());
         let shared = Arc::clone(&totals);
-        let task = tokio::spawn(async move { run(source, &lake, &state, &settings, &shared, stopping).await });
+        let task =
+            tokio::spawn(async move { run(source, &lake, &state, &settings, &shared, stopping).await });
         Running {
             stop,
             watch: totals,
@@ -125,7 +132,9 @@ impl Yard {
     /// Takes in all that an address has.
     pub async fn take_in(&self, address: &str, options: &SourceOptions, settings: Settings) -> Summary {
         let state = self.state();
-        trailhound_lake::recover(&self.lake(), &state, address).await.unwrap();
+        trailhound_lake::recover(&self.lake(), &state, address)
+            .await
+            .unwrap();
         let source = self.open(&state, address, options).await;
         self.start(source, state, self.lake(), settings).end().await
     }
@@ -163,7 +172,10 @@ impl Yard {
         let mut batches = Vec::new();
         for file in snapshot.files.iter() {
             let file = std::fs::File::open(root.join(&file.path)).unwrap();
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+                .unwrap()
+                .build()
+                .unwrap();
             batches.extend(reader.map(|batch| batch.unwrap()));
         }
         batches
@@ -185,7 +197,10 @@ impl Yard {
     pub async fn wait_for(&self, rows: usize, at_most: Duration) {
         let began = Instant::now();
         while self.lines("vpc_flow").await.len() < rows {
-            assert!(began.elapsed() < at_most, "{rows} rows are not there after {at_most:?}");
+            assert!(
+                began.elapsed() < at_most,
+                "{rows} rows are not there after {at_most:?}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -266,5 +281,7 @@ pub fn notice(key: &str, tag: Option<&str>) -> String {
 
 /// Whether a file is below a folder.
 pub fn has_files(folder: &Path) -> bool {
-    folder.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+    folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
 }
