@@ -149,7 +149,7 @@ async fn foreign_messages_and_poison_are_left_to_the_queue() {
     aws.queues.create("q");
     aws.queues.create("dead");
     aws.queues.redrive("q", "dead", 1);
-    aws.queues.visibility("q", 1);
+    aws.queues.visibility("q", 6);
     aws.queues.send("q", "order number 5");
     aws.queues.send("q", notice("picture.bin", None));
     for key in &keys {
@@ -167,7 +167,7 @@ async fn foreign_messages_and_poison_are_left_to_the_queue() {
     let source = yard.open(&state, "sqs://q", &options).await;
     let running = yard.start(source, state, yard.lake(), settings);
     let began = Instant::now();
-    while aws.queues.counts("dead").visible < 2 && began.elapsed() < Duration::from_secs(40) {
+    while aws.queues.counts("dead").visible < 2 && began.elapsed() < Duration::from_secs(60) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(aws.queues.counts("dead").visible, 2);
