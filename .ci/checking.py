@@ -28,15 +28,19 @@ FOLDERS = {
 
 
 def with_packages(*packages):
-    """Runs the script anew in a virtual environment that has the packages."""
+    """Runs the script anew in a virtual environment that has the packages. Exits with 77 if they cannot be had."""
     home = CACHE / "venv"
     if pathlib.Path(sys.prefix).resolve() == home.resolve():
         return
     python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *packages], check=True, timeout=900)
+    try:
+        if not python.exists():
+            venv.create(home, with_pip=True)
+        subprocess.run([*pip, *packages], check=True, timeout=900)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{error}", file=sys.stderr)
+        sys.exit(77)
     os.execv(python, [str(python), *sys.argv])
 
 

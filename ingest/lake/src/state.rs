@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! begin   writing    files are being written; nothing refers to them yet
-//! prepare prepared   the files, and what they stand for, under a transaction number
-//! finish  (gone)     taken objects, position and what the source remembers are now so
+//! prepare prepared   the files, and what they stand for, under a transaction number; objects are taken
+//! finish  (gone)     position and what the source remembers are now so
 //! ```
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
@@ -59,6 +60,8 @@ CREATE UNIQUE INDEX one_prepared ON intents (source) WHERE prepared IS NOT NULL;
 pub struct State {
     connection: Mutex<Connection>,
     worker: String,
+    /// Objects that a source is reading at this moment.
+    claimed: Mutex<HashSet<(String, String)>>,
     /// Held until the end.
     _lock: File,
 }
@@ -169,6 +172,7 @@ impl State {
         Ok(State {
             connection: Mutex::new(connection),
             worker,
+            claimed: Mutex::default(),
             _lock: lock,
         })
     }
@@ -203,7 +207,23 @@ impl State {
         })
     }
 
-    /// Whether this version of an object was taken.
+    /// Says that a source is about to read this version of an object. False: one
+    /// already is, perhaps another source. Not kept on disk: it ends with the process.
+    pub fn claim(&self, object: &str, version: &str) -> bool {
+        self.claimed().insert((object.to_owned(), version.to_owned()))
+    }
+
+    /// Gives a claim back, once the object is taken or given up.
+    pub fn release(&self, object: &str, version: &str) {
+        self.claimed().remove(&(object.to_owned(), version.to_owned()));
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this version of an object was taken: it is in the lake, or in a
+    /// batch that is written down and will be.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -276,10 +296,13 @@ impl State {
                 "UPDATE intents SET txn = ?, prepared = ? WHERE id = ? AND source = ? AND prepared IS NULL",
                 params![txn, text, intent.id, intent.source],
             )?;
-            match changed {
-                1 => Ok(txn),
-                _ => Err(rusqlite::Error::StatementChangedRows(changed)),
+            if changed != 1 {
+                return Err(rusqlite::Error::StatementChangedRows(changed));
             }
+            // From here on the batch will land, whatever comes: another source that
+            // has the same object must not take it as well.
+            take(connection, settlement)?;
+            Ok(txn)
         })?;
         Ok(Prepared {
             intent: intent.clone(),
@@ -302,11 +325,7 @@ impl State {
             if connection.execute("DELETE FROM intents WHERE id = ?", [prepared.intent.id])? == 0 {
                 return Ok(());
             }
-            let mut take =
-                connection.prepare_cached("INSERT OR IGNORE INTO taken (object, version) VALUES (?, ?)")?;
-            for (object, version) in &settlement.takes {
-                take.execute([object, version])?;
-            }
+            take(connection, settlement)?;
             if let Some(position) = &settlement.position {
                 connection.execute(
                     "UPDATE sources SET position = ? WHERE source = ?",
@@ -448,6 +467,16 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     )?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// Marks the objects of a batch as taken.
+fn take(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let mut take =
+        connection.prepare_cached("INSERT OR IGNORE INTO taken (object, version) VALUES (?, ?)")?;
+    for (object, version) in &settlement.takes {
+        take.execute([object, version])?;
+    }
+    Ok(())
 }
 
 /// The lock of a state, with this process's id in it for whoever comes second.

@@ -1,6 +1,6 @@
 //! What is committed together: the rows of whole objects, one writer a table.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,10 @@ use arrow::array::RecordBatch;
 use tokio::sync::Mutex;
 use trailhound_ingest::coverage::Coverage;
 use trailhound_ingest::error::{Error, ErrorKind};
-use trailhound_lake::{DataFile, Lake, TableSpec, Writer, WriterSettings, spec};
+use trailhound_lake::{DataFile, Lake, State, TableSpec, Writer, WriterSettings, spec};
 use trailhound_sources::{Delivery, Outcome, Receipt};
 
+use crate::claims::{Claims, Content};
 use crate::settings::Settings;
 use crate::watch::Counts;
 
@@ -67,36 +68,51 @@ impl Sink {
     }
 }
 
+/// Deliveries of a batch, at most. Those that bring no rows take memory too.
+const DELIVERIES_MAX: usize = 20_000;
+
 /// A batch under way.
 pub struct Batch {
     sink: Sink,
+    claims: Arc<Claims>,
     began: Option<Instant>,
     quiet: bool,
     settings: Settings,
     /// Committed counts to be, by table.
     pub counts: BTreeMap<&'static str, Counts>,
     coverage: Coverage,
-    /// Deliveries whose rows are in it, or that need no reading, in no order.
-    pub done: Vec<(Box<Delivery>, Outcome)>,
+    done: Vec<Done>,
+    /// Deliveries of a content that another one of the batch brings.
+    twins: Vec<(Box<Delivery>, Content)>,
+    outcomes: HashMap<Content, Outcome>,
     /// (name, version) of the objects that it makes taken.
     pub takes: Vec<(String, String)>,
-    seen: HashSet<(Arc<str>, String)>,
     bytes: u64,
+}
+
+/// A delivery that needs no more reading.
+struct Done {
+    delivery: Box<Delivery>,
+    outcome: Outcome,
+    /// Rows or rejects of it are in the batch.
+    has_rows: bool,
 }
 
 impl Batch {
     /// An empty batch.
-    pub fn new(lake: &Lake, settings: &Settings) -> Self {
+    pub fn new(lake: &Lake, state: &Arc<State>, settings: &Settings) -> Self {
         Batch {
             sink: Sink::new(lake, settings.writer),
+            claims: Arc::new(Claims::new(state)),
             began: None,
             quiet: false,
             settings: settings.clone(),
             counts: BTreeMap::new(),
             coverage: Coverage::default(),
             done: Vec::new(),
+            twins: Vec::new(),
+            outcomes: HashMap::new(),
             takes: Vec::new(),
-            seen: HashSet::new(),
             bytes: 0,
         }
     }
@@ -106,13 +122,14 @@ impl Batch {
         self.sink.clone()
     }
 
-    /// Notes that a delivery is taken up. False: it already is, under the same version.
-    pub fn admit(&mut self, delivery: &Delivery) -> bool {
+    /// What it reads. Held until the batch is done with.
+    pub fn claims(&self) -> Arc<Claims> {
+        Arc::clone(&self.claims)
+    }
+
+    /// Notes that something was taken up: the batch ages from here on.
+    pub fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
-        match &delivery.version {
-            Some(version) => self.seen.insert((Arc::clone(&delivery.name), version.clone())),
-            None => true,
-        }
     }
 
     /// Notes an object that was read to its end.
@@ -124,7 +141,49 @@ impl Batch {
         self.bytes += counts.bytes_in;
         self.counts.entry(table).or_default().add(&counts);
         self.coverage.join(coverage);
-        self.done.push((delivery, Outcome::Taken));
+        self.end(delivery, Outcome::Taken, true);
+    }
+
+    /// Notes a delivery that brings no rows.
+    pub fn pass(&mut self, delivery: Box<Delivery>, outcome: Outcome) {
+        self.end(delivery, outcome, false);
+    }
+
+    /// Notes a delivery of a content that another one of the batch brings, or not.
+    pub fn twin(&mut self, delivery: Box<Delivery>, version: String) {
+        let content = (Arc::clone(&delivery.name), version);
+        self.twins.push((delivery, content));
+    }
+
+    fn end(&mut self, delivery: Box<Delivery>, outcome: Outcome, has_rows: bool) {
+        for version in delivery
+            .version
+            .iter()
+            .cloned()
+            .chain(delivery.read_version.get())
+        {
+            let content = (Arc::clone(&delivery.name), version);
+            self.outcomes.insert(content, outcome.clone());
+        }
+        self.done.push(Done {
+            delivery,
+            outcome,
+            has_rows,
+        });
+    }
+
+    /// All is read: what came of an object came of its twins.
+    pub fn close(&mut self) {
+        for (delivery, content) in std::mem::take(&mut self.twins) {
+            let outcome = self
+                .outcomes
+                .get(&content)
+                .cloned()
+                .unwrap_or_else(|| Outcome::Failed {
+                    reason: "another notice of it was not read either".to_owned(),
+                });
+            self.pass(delivery, outcome);
+        }
     }
 
     /// Whether nothing was taken up.
@@ -132,10 +191,16 @@ impl Batch {
         self.done.is_empty()
     }
 
-    /// Whether it is time to commit by rows or bytes.
+    /// Whether it is time to commit by rows, bytes or deliveries.
     pub fn is_full(&self) -> bool {
-        let rows: u64 = self.counts.values().map(|counts| counts.rows).sum();
-        rows >= self.settings.batch_rows_max || self.bytes >= self.settings.batch_bytes_max
+        let rows: u64 = self
+            .counts
+            .values()
+            .map(|counts| counts.rows + counts.rejected)
+            .sum();
+        rows >= self.settings.batch_rows_max
+            || self.bytes >= self.settings.batch_bytes_max
+            || self.done.len() + self.twins.len() >= DELIVERIES_MAX
     }
 
     /// Notes that the source has nothing more for now.
@@ -169,18 +234,39 @@ impl Batch {
         Ok(tables)
     }
 
-    /// Gives up all files.
-    pub async fn abort(&self) {
+    /// Gives up all files. The deliveries whose rows were in them, in the order of
+    /// the source, to be read again; and all others, with what came of them.
+    pub async fn abort(mut self) -> (Vec<Box<Delivery>>, Vec<(Box<Delivery>, Outcome)>) {
         for (_, writer) in self.sink.take().await {
             writer.abort().await;
         }
+        let (again, kept): (Vec<Done>, Vec<Done>) = self.done.into_iter().partition(|done| done.has_rows);
+        let again = again.into_iter().map(|done| done.delivery);
+        let mut again: Vec<_> = again
+            .chain(self.twins.drain(..).map(|(delivery, _)| delivery))
+            .collect();
+        again.sort_by_key(|delivery| delivery.receipt.number);
+        let kept = kept.into_iter().map(|done| (done.delivery, done.outcome));
+        (again, kept.collect())
+    }
+
+    /// Receipts of what is taken with it.
+    pub fn taken(&self) -> Vec<&Receipt> {
+        let taken = self.done.iter().filter(|done| done.outcome == Outcome::Taken);
+        taken.map(|done| &done.delivery.receipt).collect()
+    }
+
+    /// When the source got the latest object whose rows are in it, microseconds since the epoch.
+    pub fn delivered_last(&self) -> Option<i64> {
+        let with_rows = self.done.iter().filter(|done| done.has_rows);
+        with_rows.filter_map(|done| done.delivery.delivered_at).max()
     }
 
     /// Receipts and outcomes, to be told to the source.
     pub fn outcomes(&self) -> Vec<(Receipt, Outcome)> {
         self.done
             .iter()
-            .map(|(delivery, outcome)| (delivery.receipt.clone(), outcome.clone()))
+            .map(|done| (done.delivery.receipt.clone(), done.outcome.clone()))
             .collect()
     }
 }

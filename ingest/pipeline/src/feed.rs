@@ -50,6 +50,11 @@ impl Feed {
         }
     }
 
+    /// Whether deliveries wait that were given back.
+    pub fn has_returned(&self) -> bool {
+        !self.returned.is_empty()
+    }
+
     /// Gives deliveries back, to be handed out again before all others.
     pub fn give_back(&mut self, deliveries: impl IntoIterator<Item = Box<Delivery>>) {
         self.returned.extend(deliveries);

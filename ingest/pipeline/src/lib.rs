@@ -12,6 +12,7 @@
 pub mod settings;
 pub mod pipeline;
 mod batch;
+mod claims;
 mod object;
 mod columnar;
 mod feed;

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -24,17 +23,9 @@ use trailhound_ingest::tally::Tally;
 use trailhound_sources::{Delivery, is_gone};
 
 use crate::batch::Sink;
+use crate::claims::{Claim, Claims};
 use crate::settings::Settings;
 use crate::watch::{Counts, Watch};
-
-/// Decompressed bytes of an object that are held back until it is parsed to its end.
-const HELD_BYTES_MAX: u64 = 16 << 20;
-
-/// Times that an object is tried when its bytes break off.
-const ATTEMPTS_MAX: u32 = 5;
-
-/// Wait after the first attempt; it doubles with each.
-const ATTEMPT_WAIT: Duration = Duration::from_millis(500);
 
 /// Rows in a batch of records: as many as the parsers are fastest with.
 const BATCH_ROWS: usize = 8192;
@@ -60,6 +51,15 @@ pub enum Read {
         /// What the source said.
         reason: String,
     },
+    /// It holds by now what was taken before.
+    Known,
+    /// It holds by now what another delivery of the batch brings.
+    Twin {
+        /// Version of that.
+        version: String,
+    },
+    /// It holds by now what another source is reading.
+    Elsewhere,
     /// It could not be read. If `stained`, some of its rows are in the writers.
     Failed {
         /// Why.
@@ -76,6 +76,12 @@ struct Given {
     rejects: u64,
 }
 
+impl Given {
+    fn is_nothing(&self) -> bool {
+        self.rows + self.rejects == 0
+    }
+}
+
 /// Why an attempt ended early.
 pub enum Broken {
     /// The source's bytes ended in an error: worth another attempt.
@@ -84,6 +90,10 @@ pub enum Broken {
     TooManyRejects,
     /// It holds something else.
     Refused(String),
+    /// Another content lies there than that of which rows were given.
+    Replaced,
+    /// Another content lies there than was announced, and it need not be read here.
+    NotOurs(Claim, String),
     /// The lake could not take it.
     Lake(Error),
 }
@@ -95,12 +105,15 @@ pub enum Broken {
 pub async fn read(
     delivery: &Delivery,
     sink: &Sink,
+    claims: &Claims,
     settings: &Settings,
     watch: &Watch,
 ) -> Result<Read, Error> {
     let mut object = Object {
         delivery,
         sink,
+        claims,
+        version: delivery.version.clone(),
         settings,
         watch,
         ingested_at: Utc::now().timestamp_micros(),
@@ -115,27 +128,42 @@ pub async fn read(
         };
         match broken {
             Broken::Lake(error) => return Err(error),
-            Broken::Refused(reason) if object.given.rows == 0 => return Ok(Read::Refused { reason }),
+            Broken::Refused(reason) if object.given.is_nothing() => return Ok(Read::Refused { reason }),
             Broken::Refused(reason) => {
                 return Ok(Read::Failed {
                     reason,
                     stained: true,
                 });
             }
-            Broken::TooManyRejects => object.by_blocks = true,
-            Broken::Source(error) if is_gone(&error) && object.given.rows == 0 => {
-                let reason = error.message().to_owned();
-                return Ok(Read::Gone { reason });
+            Broken::Replaced => {
+                return Ok(Read::Failed {
+                    reason: "it was replaced while it was read".to_owned(),
+                    stained: true,
+                });
             }
-            Broken::Source(error) if attempt < ATTEMPTS_MAX => {
+            Broken::NotOurs(Claim::Twin, version) => return Ok(Read::Twin { version }),
+            Broken::NotOurs(Claim::Elsewhere, _) => return Ok(Read::Elsewhere),
+            Broken::NotOurs(..) => return Ok(Read::Known),
+            Broken::TooManyRejects => object.by_blocks = true,
+            Broken::Source(error) if is_gone(&error) => {
+                let reason = error.message().to_owned();
+                return Ok(match object.given.is_nothing() {
+                    true => Read::Gone { reason },
+                    false => Read::Failed {
+                        reason,
+                        stained: true,
+                    },
+                });
+            }
+            Broken::Source(error) if attempt < settings.attempts_max => {
                 tracing::warn!(object = %delivery.name, attempt, reason = error.message(), "reading again");
-                tokio::time::sleep(ATTEMPT_WAIT * 2u32.pow(attempt - 1)).await;
+                tokio::time::sleep(settings.attempt_wait * 2u32.pow(attempt - 1)).await;
                 attempt += 1;
             }
             Broken::Source(error) => {
                 return Ok(Read::Failed {
                     reason: error.message().to_owned(),
-                    stained: object.given.rows + object.given.rejects > 0,
+                    stained: !object.given.is_nothing(),
                 });
             }
         }
@@ -145,6 +173,9 @@ pub async fn read(
 struct Object<'a> {
     delivery: &'a Delivery,
     sink: &'a Sink,
+    claims: &'a Claims,
+    /// What is read, or about to be: claimed.
+    version: Option<String>,
     settings: &'a Settings,
     watch: &'a Watch,
     ingested_at: i64,
@@ -155,6 +186,7 @@ struct Object<'a> {
 impl Object<'_> {
     async fn attempt(&mut self) -> Result<Read, Broken> {
         let mut input = (self.delivery.body)().await.map_err(Broken::Source)?;
+        self.check_version()?;
         let head = Head::of(&mut input).await.map_err(Broken::Source)?;
         let format = self.format(&head)?;
         let setup = self.setup(format);
@@ -209,6 +241,30 @@ impl Object<'_> {
         output.finish(&reader.tally).await
     }
 
+    /// What lies there may be another content than was announced: it counts as what it is.
+    fn check_version(&mut self) -> Result<(), Broken> {
+        let found = self.delivery.read_version.get();
+        let found = found.or_else(|| self.delivery.version.clone());
+        if found == self.version {
+            return Ok(());
+        }
+        if !self.given.is_nothing() {
+            return Err(Broken::Replaced);
+        }
+        if let Some(version) = &found {
+            let claim = self
+                .claims
+                .claim(&self.delivery.name, version)
+                .map_err(Broken::Lake)?;
+            // Claimed by this delivery itself, if the announced content is back.
+            if claim != Claim::Ours && found != self.delivery.version {
+                return Err(Broken::NotOurs(claim, version.clone()));
+            }
+        }
+        self.version = found;
+        Ok(())
+    }
+
     fn format(&self, head: &Head) -> Result<&'static dyn Format, Broken> {
         let known = self.settings.table.or(self.delivery.table);
         if let Some(table) = known {
@@ -244,6 +300,7 @@ impl Object<'_> {
             skip: self.given,
             given: &mut self.given,
             held: Some(Vec::new()),
+            held_bytes_max: self.settings.held_bytes_max,
             bytes_out: 0,
             counted: (0, 0),
             rejected: 0,
@@ -291,6 +348,7 @@ pub struct Output<'a> {
     given: &'a mut Given,
     /// Batches that wait for the object's end; none once it streams.
     held: Option<Vec<(&'static str, RecordBatch)>>,
+    held_bytes_max: u64,
     bytes_out: u64,
     counted: (u64, u64),
     /// Rejects taken from the tally.
@@ -340,7 +398,7 @@ impl Output<'_> {
 
     async fn put(&mut self, table: &'static str, batch: RecordBatch) -> Result<(), Broken> {
         match &mut self.held {
-            Some(held) if self.bytes_out <= HELD_BYTES_MAX => held.push((table, batch)),
+            Some(held) if self.bytes_out <= self.held_bytes_max => held.push((table, batch)),
             _ => {
                 self.release().await?;
                 self.give(table, batch).await?;

@@ -25,6 +25,14 @@ pub struct Settings {
     /// The same once the source has nothing more for now. Not at once: a commit for
     /// every small object would make a file for every small object.
     pub quiet_age_max: Duration,
+    /// Decompressed bytes of an object that are held back until it is parsed to its
+    /// end. A larger one streams into the files as it is read, and if it cannot be
+    /// read to its end the batch is begun anew without it.
+    pub held_bytes_max: u64,
+    /// Times that an object is tried when its bytes break off.
+    pub attempts_max: u32,
+    /// Wait after the first attempt; it doubles with each.
+    pub attempt_wait: Duration,
     /// How rows are written.
     pub writer: WriterSettings,
 }
@@ -39,6 +47,9 @@ impl Default for Settings {
             batch_bytes_max: 1 << 30,
             batch_age_max: Duration::from_secs(60),
             quiet_age_max: Duration::from_secs(1),
+            held_bytes_max: 16 << 20,
+            attempts_max: 5,
+            attempt_wait: Duration::from_millis(500),
             writer: WriterSettings::default(),
         }
     }

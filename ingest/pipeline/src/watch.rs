@@ -22,11 +22,11 @@ pub struct Watch {
     pub bytes_in: AtomicU64,
     /// Rows that are committed.
     pub committed: AtomicU64,
-    /// Commits, counted once for all tables of a batch.
+    /// Commits, counted once for all tables of a batch; batches without rows make none.
     pub commits: AtomicU64,
     /// Latest event time, microseconds since the epoch; 0 for none.
     pub last_event: AtomicI64,
-    /// Seconds from the source's getting the latest object to its commit, in milliseconds.
+    /// Milliseconds from the source's getting the latest object to its commit.
     pub lag_ms: AtomicI64,
     rest: Mutex<Rest>,
 }
@@ -117,10 +117,8 @@ impl Watch {
             self.committed.fetch_add(counts.rows, Relaxed);
             self.last_event.fetch_max(counts.last.unwrap_or(0), Relaxed);
         }
-        // A round that only met what was taken before shows nothing new.
-        if !tables.is_empty() {
-            self.commits.fetch_add(1, Relaxed);
-        }
+        let has_rows = tables.values().any(|counts| counts.rows + counts.rejected > 0);
+        self.commits.fetch_add(u64::from(has_rows), Relaxed);
     }
 
     /// Notes an object that holds something else.

@@ -49,9 +49,15 @@ pub enum Step {
 /// What came of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its records are in the lake or in `rejects`, or it was taken before, or it
-    /// is of no kind that trailhound reads: the source need not keep it.
+    /// Its records are in the lake or in `rejects`, or it was taken before, or it is
+    /// gone: the source need not keep it.
     Taken,
+    /// It is of no kind that trailhound reads. A queue keeps its notice, as its own
+    /// policy says; a source that looks for itself does not hand out the same content again.
+    Refused {
+        /// What it is.
+        reason: String,
+    },
     /// It could not be read this time. A queue shows it again.
     Failed {
         /// Why.

@@ -473,7 +473,7 @@ impl Source for Sqs {
                     continue;
                 };
                 message.open.remove(&receipt.number);
-                if let Outcome::Failed { reason } = outcome {
+                if let Outcome::Failed { reason } | Outcome::Refused { reason } = outcome {
                     message.is_failed = true;
                     tracing::warn!(
                         source = self.shared.calls.name,

@@ -1,12 +1,12 @@
 //! Requests to CloudWatch Logs: capped, and tried again.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::config::timeout::TimeoutConfig;
-use aws_sdk_cloudwatchlogs::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_cloudwatchlogs::config::{Builder, IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatchlogs::operation::start_live_tail::StartLiveTailOutput;
 use aws_sdk_cloudwatchlogs::{Client, types};
@@ -32,7 +32,8 @@ const STREAM_PREFIX: &str = "stream-";
 /// The client, its cap, and whom to name in errors.
 pub struct Calls {
     source: String,
-    client: Client,
+    config: Builder,
+    client: RwLock<Client>,
     limiter: Arc<Limiter>,
 }
 
@@ -71,13 +72,24 @@ impl Calls {
                     .build(),
             )
             // A tail without events is no fault.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build();
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Calls {
             source: source.to_owned(),
-            client: Client::from_conf(config),
+            client: RwLock::new(Client::from_conf(config.clone().build())),
+            config,
             limiter,
         }
+    }
+
+    fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets the credentials that were kept, so that the next request asks for new ones.
+    fn renew_credentials(&self) {
+        let config = self.config.clone().identity_cache(IdentityCache::lazy().build());
+        let client = Client::from_conf(config.build());
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
     /// Sends a request until it is answered, throttled too often, or refused.
@@ -98,13 +110,16 @@ impl Calls {
             let is_throttled =
                 code.contains("Throttl") || code == "LimitExceededException" || status == Some(429);
             let is_transient = match &error {
-                SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+                // An answer that was cut off on its way.
+                SdkError::ResponseError(_) => true,
+                SdkError::ServiceError(_) => {
                     status.is_none_or(|status| status >= 500) || code == "ServiceUnavailableException"
                 }
                 SdkError::TimeoutError(_) => true,
                 SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
                 _ => false,
             };
+            let is_expired = code == "ExpiredTokenException" || code == "ExpiredToken";
             let reason = chain_of(&error);
             if is_throttled && throttled < THROTTLED_MAX {
                 let pause = back_off(throttled);
@@ -117,11 +132,14 @@ impl Calls {
                         doing, throttled, "CloudWatch Logs throttles requests: lower --rate if this goes on"
                     );
                 }
-            } else if is_transient && failed < ATTEMPTS_MAX {
+            } else if (is_transient || is_expired) && failed < ATTEMPTS_MAX {
                 let pause = back_off(failed);
                 failed += 1;
                 warn!(source = self.source, doing, reason, ?pause, failed, "tries again");
                 tokio::time::sleep(pause).await;
+                if is_expired {
+                    self.renew_credentials();
+                }
             } else {
                 let error = Error::new(
                     ErrorKind::Unreachable,
@@ -155,7 +173,7 @@ impl Calls {
     ) -> Result<Page, Error> {
         let answer = self
             .send(&format!("reading events of log group {group}"), || {
-                self.client
+                self.client()
                     .filter_log_events()
                     .log_group_name(group)
                     .set_log_stream_name_prefix(stream_prefix.map(str::to_owned))
@@ -199,7 +217,7 @@ impl Calls {
         loop {
             let answer = self
                 .send("listing log groups", || {
-                    self.client
+                    self.client()
                         .describe_log_groups()
                         .set_log_group_name_prefix(prefix.map(str::to_owned))
                         .set_log_group_name_pattern(pattern.map(str::to_owned))
@@ -235,7 +253,7 @@ impl Calls {
     ) -> Result<StartLiveTailOutput, Error> {
         self.send("starting a live tail", || {
             let request = self
-                .client
+                .client()
                 .start_live_tail()
                 .set_log_group_identifiers(Some(arns.to_vec()))
                 .set_log_stream_name_prefixes(stream_prefix.map(|prefix| vec![prefix.to_owned()]))

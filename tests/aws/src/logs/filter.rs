@@ -38,7 +38,7 @@ impl Logs {
             return Err(invalid("logStreamNames and logStreamNamePrefix"));
         }
 
-        let is_empty_page = behaviour.empty_every > 1 && state.pages % behaviour.empty_every == 0;
+        let is_empty_page = behaviour.empty_every > 1 && state.pages.is_multiple_of(behaviour.empty_every);
         let (mut page, mut bytes, mut cursor, mut more) = (Vec::new(), 0, after.clone(), is_empty_page);
         if !is_empty_page {
             let now = now_ms();
