@@ -244,9 +244,16 @@ mod tests {
         assert_eq!(config.lake.state.as_deref(), Some(Path::new("s")));
         assert_eq!(config.ingest.rate, Some(2.5));
         let lists = [("TRAILHOUND_ENRICH__THREAT_LISTS", "a.txt:b c.txt")];
-        let config = parse("[enrich]\nthreat_lists = [\"c.txt\"]\ngeoip = \"g.mmdb\"\n", &lists).unwrap();
+        let config = parse(
+            "[enrich]\nthreat_lists = [\"c.txt\"]\ngeoip = \"g.mmdb\"\n",
+            &lists,
+        )
+        .unwrap();
         assert_eq!(config.enrich.geoip, Some("g.mmdb".into()));
-        assert_eq!(config.enrich.threat_lists, [PathBuf::from("a.txt"), "b c.txt".into()]);
+        assert_eq!(
+            config.enrich.threat_lists,
+            [PathBuf::from("a.txt"), "b c.txt".into()]
+        );
         let error = parse("", &[("TRAILHOUND_LAKE__PAHT", "b")]).unwrap_err();
         assert!(error.message().contains("TRAILHOUND_LAKE__PAHT"), "{error}");
         assert!(parse("", &[("TRAILHOUND_LAKE", "b")]).is_err());

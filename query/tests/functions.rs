@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 use sqllogictest::{DBOutput, DefaultColumnType, Runner};
 use tempfile::TempDir;
 use trailhound_query::functions::FUNCTIONS;
-use trailhound_query::{
-    EnrichmentFiles, EnrichmentKind, EnrichmentNote, Error, ErrorKind, Options, Session,
-};
+use trailhound_query::{EnrichmentFiles, EnrichmentKind, EnrichmentNote, Error, ErrorKind, Options, Session};
 
 use crate::files::{flow_log, gzip, options, rows};
 
@@ -17,11 +15,18 @@ mod fixtures;
 
 /// When the tests run: lists have their age at this moment.
 fn now() -> DateTime<Utc> {
-    DateTime::parse_from_rfc3339("2026-11-21T00:00:00Z").unwrap().to_utc()
+    DateTime::parse_from_rfc3339("2026-11-21T00:00:00Z")
+        .unwrap()
+        .to_utc()
 }
 
 async fn open(enrichment: EnrichmentFiles) -> Result<Session, Error> {
-    Session::open(Options { enrichment, now: now(), ..Options::default() }).await
+    Session::open(Options {
+        enrichment,
+        now: now(),
+        ..Options::default()
+    })
+    .await
 }
 
 /// A session as sqllogictest drives one.
@@ -116,7 +121,11 @@ async fn examples_are_true() {
     let session = open(fixtures::files(folder.path())).await.unwrap();
     for function in FUNCTIONS {
         let (call, expected) = function.example;
-        assert_eq!(rows(&session, &format!("SELECT {call}")).await, [expected], "{call}");
+        assert_eq!(
+            rows(&session, &format!("SELECT {call}")).await,
+            [expected],
+            "{call}"
+        );
         assert!(call.contains(function.name), "{call}");
     }
 }
@@ -134,7 +143,10 @@ async fn aggregates_merge_over_partitions() {
                sketch_count(quantile_sketch(srcport)) FROM vpc_flow";
     let mut found = Vec::new();
     for partitions in [1, 2, 7] {
-        let options = Options { partitions: Some(partitions), ..options(&from) };
+        let options = Options {
+            partitions: Some(partitions),
+            ..options(&from)
+        };
         let session = Session::open(options).await.unwrap();
         found.push(rows(&session, sql).await);
         // By the engine's own aggregates, which keep all values.
@@ -167,7 +179,14 @@ async fn without_files_the_answer_is_null_and_noted_once() {
         EnrichmentKind::ThreatList,
     ];
     assert_eq!(session.enrichment().notes(), missing.map(EnrichmentNote::Missing));
-    assert_eq!(rows(&session, "SELECT ip_asn('81.2.69.160') IS NULL, ip_as_org('x') IS NULL").await, ["true|true"]);
+    assert_eq!(
+        rows(
+            &session,
+            "SELECT ip_asn('81.2.69.160') IS NULL, ip_as_org('x') IS NULL"
+        )
+        .await,
+        ["true|true"]
+    );
     assert_eq!(session.enrichment().notes().len(), 4);
 }
 
@@ -177,11 +196,46 @@ async fn files_that_are_no_use_are_errors_and_not_null() {
     let good = fixtures::files(folder.path());
     let page = fixtures::write(folder.path(), "page.html", "<html>\n<p>Not found</p>\n");
     let cases = [
-        ("geo_country", EnrichmentFiles { geoip: Some(page.clone()), ..good.clone() }, "not a MaxMind database"),
-        ("geo_country", EnrichmentFiles { geoip: good.asn.clone(), ..good.clone() }, "not one of countries"),
-        ("ip_asn", EnrichmentFiles { asn: good.geoip.clone(), ..good.clone() }, "not one of autonomous systems"),
-        ("ip_aws_service", EnrichmentFiles { aws_ranges: Some(page.clone()), ..good.clone() }, "not AWS's ip-ranges.json"),
-        ("threat_list", EnrichmentFiles { threat_lists: vec![page.clone()], ..good.clone() }, "not a list of addresses"),
+        (
+            "geo_country",
+            EnrichmentFiles {
+                geoip: Some(page.clone()),
+                ..good.clone()
+            },
+            "not a MaxMind database",
+        ),
+        (
+            "geo_country",
+            EnrichmentFiles {
+                geoip: good.asn.clone(),
+                ..good.clone()
+            },
+            "not one of countries",
+        ),
+        (
+            "ip_asn",
+            EnrichmentFiles {
+                asn: good.geoip.clone(),
+                ..good.clone()
+            },
+            "not one of autonomous systems",
+        ),
+        (
+            "ip_aws_service",
+            EnrichmentFiles {
+                aws_ranges: Some(page.clone()),
+                ..good.clone()
+            },
+            "not AWS's ip-ranges.json",
+        ),
+        (
+            "threat_list",
+            EnrichmentFiles {
+                threat_lists: vec![page.clone()],
+                ..good.clone()
+            },
+            "not a list of addresses",
+        ),
     ];
     for (function, files, reason) in cases {
         let session = open(files).await.unwrap();
@@ -200,7 +254,10 @@ async fn files_that_are_no_use_are_errors_and_not_null() {
             assert!(error.message().contains(reason), "{sql}: {error}");
         }
     }
-    let missing = EnrichmentFiles { asn: Some(folder.path().join("none.mmdb")), ..EnrichmentFiles::default() };
+    let missing = EnrichmentFiles {
+        asn: Some(folder.path().join("none.mmdb")),
+        ..EnrichmentFiles::default()
+    };
     let error = open(missing).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.message().contains("none.mmdb: cannot read it"), "{error}");
@@ -209,8 +266,17 @@ async fn files_that_are_no_use_are_errors_and_not_null() {
         good.threat_lists[0].clone(),
         fixtures::write(&folder.path().join("more"), "tor-exits.csv", "192.0.2.1\n"),
     ];
-    let error = open(EnrichmentFiles { threat_lists: twice, ..good }).await.err().unwrap();
-    assert!(error.message().contains("two threat lists are named tor-exits"), "{error}");
+    let error = open(EnrichmentFiles {
+        threat_lists: twice,
+        ..good
+    })
+    .await
+    .err()
+    .unwrap();
+    assert!(
+        error.message().contains("two threat lists are named tor-exits"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -218,8 +284,15 @@ async fn lines_left_out_of_a_list_are_noted() {
     let folder = TempDir::new().unwrap();
     let session = open(fixtures::files(folder.path())).await.unwrap();
     assert_eq!(session.enrichment().notes(), []);
-    assert_eq!(rows(&session, "SELECT threat_list('203.0.113.15')").await, ["tor-exits"]);
-    let note = EnrichmentNote::LinesLeftOut { list: "tor-exits".to_owned(), lines: 1, first: 6 };
+    assert_eq!(
+        rows(&session, "SELECT threat_list('203.0.113.15')").await,
+        ["tor-exits"]
+    );
+    let note = EnrichmentNote::LinesLeftOut {
+        list: "tor-exits".to_owned(),
+        lines: 1,
+        first: 6,
+    };
     assert_eq!(session.enrichment().notes(), [note]);
 }
 
@@ -241,7 +314,12 @@ async fn a_list_with_a_million_lines() {
         }
     }
     let file = fixtures::write(folder.path(), "many.txt", &list);
-    let session = open(EnrichmentFiles { threat_lists: vec![file], ..EnrichmentFiles::default() }).await.unwrap();
+    let session = open(EnrichmentFiles {
+        threat_lists: vec![file],
+        ..EnrichmentFiles::default()
+    })
+    .await
+    .unwrap();
     let started = Instant::now();
     // By SQL: addresses from numbers, on the list or three behind, where none is.
     let sql = "SELECT count(threat_list(listed)), count(threat_list(free)), count(*) FROM (SELECT \
@@ -249,6 +327,9 @@ async fn a_list_with_a_million_lines() {
                ip_normalize(CAST(536870915 + value * 4 AS VARCHAR)) AS free \
                FROM generate_series(0, 999999, 10) AS t(value))";
     assert_eq!(rows(&session, sql).await, ["100000|0|100000"]);
-    println!("a million lines read and 200,000 addresses looked up in {:?}", started.elapsed());
+    println!(
+        "a million lines read and 200,000 addresses looked up in {:?}",
+        started.elapsed()
+    );
     assert_eq!(session.enrichment().notes(), []);
 }

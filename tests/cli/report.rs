@@ -50,14 +50,21 @@ fn it_says_once_which_file_a_function_wanted() {
     desk.write("lists/tor-exits.txt", "# updated 2026-11-01\n198.51.100.0/24\n");
     desk.write("t.toml", "[enrich]\nthreat_lists = [\"lists/tor-exits.txt\"]\n");
     let listed = "SELECT threat_list('198.51.100.7') AS l";
-    for arguments in [["--enrich", "threat_list=lists/tor-exits.txt"], ["--config", "t.toml"]] {
+    for arguments in [
+        ["--enrich", "threat_list=lists/tor-exits.txt"],
+        ["--config", "t.toml"],
+    ] {
         let run = desk.run(&["sql", arguments[0], arguments[1], listed]);
         assert_eq!((run.code, run.err.as_str()), (0, ""));
         assert_eq!(run.rows()[0]["l"], "tor-exits");
     }
     let run = desk.run(&["sql", "--enrich", "geoip=lists/tor-exits.txt", geo]);
     assert_eq!(run.code, 2, "{}", run.err);
-    assert!(run.err.contains("lists/tor-exits.txt: not a MaxMind database"), "{}", run.err);
+    assert!(
+        run.err.contains("lists/tor-exits.txt: not a MaxMind database"),
+        "{}",
+        run.err
+    );
     assert_eq!(desk.run(&["sql", "--enrich", "geoip=none.mmdb", geo]).code, 4);
 }
 

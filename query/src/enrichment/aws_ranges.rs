@@ -47,20 +47,31 @@ impl AwsRanges {
         let mut about: Vec<AwsRange> = Vec::new();
         let (mut services, mut any) = (Vec::new(), Unsorted::default());
         for (list, prefix) in [("prefixes", "ip_prefix"), ("ipv6_prefixes", "ipv6_prefix")] {
-            let entries = document[list].as_array().ok_or_else(|| format!("it has no list {list}"))?;
+            let entries = document[list]
+                .as_array()
+                .ok_or_else(|| format!("it has no list {list}"))?;
             for (number, entry) in entries.iter().enumerate() {
                 let member = |name: &str| {
-                    entry[name].as_str().ok_or_else(|| format!("{list}[{number}] has no text {name}"))
+                    entry[name]
+                        .as_str()
+                        .ok_or_else(|| format!("{list}[{number}] has no text {name}"))
                 };
                 let (cidr, service, region) = (member(prefix)?, member("service")?, member("region")?);
                 let parsed = cidr.split_once('/').and_then(|(address, bits)| {
                     Some((address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?))
                 });
-                let (address, bits) = parsed.ok_or_else(|| format!("{list}[{number}]: {cidr:?} is no network"))?;
-                let place = match about.iter().position(|known| known.service == service && known.region == region) {
+                let (address, bits) =
+                    parsed.ok_or_else(|| format!("{list}[{number}]: {cidr:?} is no network"))?;
+                let place = match about
+                    .iter()
+                    .position(|known| known.service == service && known.region == region)
+                {
                     Some(place) => place,
                     None => {
-                        about.push(AwsRange { service: service.to_owned(), region: region.to_owned() });
+                        about.push(AwsRange {
+                            service: service.to_owned(),
+                            region: region.to_owned(),
+                        });
                         about.len() - 1
                     }
                 };
@@ -79,7 +90,11 @@ impl AwsRanges {
         for (address, bits, place) in services {
             sorted.add_network(address, bits, place);
         }
-        Ok(AwsRanges { about, services: sorted.sort(), any: any.sort() })
+        Ok(AwsRanges {
+            about,
+            services: sorted.sort(),
+            any: any.sort(),
+        })
     }
 
     /// What AWS says of an address; none if it is not one of AWS.
@@ -124,8 +139,14 @@ mod tests {
         for (text, reason) in [
             ("", "EOF"),
             ("[]", "it has no list prefixes"),
-            (r#"{"prefixes": [], "ipv6_prefixes": {}}"#, "it has no list ipv6_prefixes"),
-            (r#"{"prefixes": [{"ip_prefix": "1.2.3.4"}]}"#, "prefixes[0] has no text service"),
+            (
+                r#"{"prefixes": [], "ipv6_prefixes": {}}"#,
+                "it has no list ipv6_prefixes",
+            ),
+            (
+                r#"{"prefixes": [{"ip_prefix": "1.2.3.4"}]}"#,
+                "prefixes[0] has no text service",
+            ),
             (
                 r#"{"prefixes": [{"ip_prefix": "1.2.3", "service": "S3", "region": "x"}]}"#,
                 "prefixes[0]: \"1.2.3\" is no network",

@@ -41,7 +41,8 @@ impl GeoIp {
     /// # Errors
     /// It cannot be read, or is something else.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let is_other = |kind: &str| kind.contains("asn") && !kind.contains("country") && !kind.contains("city");
+        let is_other =
+            |kind: &str| kind.contains("asn") && !kind.contains("country") && !kind.contains("city");
         Ok(GeoIp(open(file, is_other, "countries", "asn")?))
     }
 
@@ -61,9 +62,8 @@ impl Asn {
     /// # Errors
     /// It cannot be read, or is something else.
     pub fn read(file: &Path) -> Result<Self, Error> {
-        let is_other = |kind: &str| {
-            (kind.contains("country") || kind.contains("city")) && !kind.contains("asn")
-        };
+        let is_other =
+            |kind: &str| (kind.contains("country") || kind.contains("city")) && !kind.contains("asn");
         Ok(Asn(open(file, is_other, "autonomous systems", "geoip")?))
     }
 
@@ -76,7 +76,11 @@ impl Asn {
                 Ok(number) => number.map(i64::from),
                 Err(_) => {
                     let text = found.decode_path::<&str>(&path).ok()??;
-                    text.strip_prefix("AS").unwrap_or(text).parse::<u32>().ok().map(i64::from)
+                    text.strip_prefix("AS")
+                        .unwrap_or(text)
+                        .parse::<u32>()
+                        .ok()
+                        .map(i64::from)
                 }
             }
         })

@@ -152,7 +152,11 @@ impl Enrichment {
         for file in files.all() {
             File::open(file).map_err(|error| unusable(file, error))?;
         }
-        let mut names: Vec<String> = files.threat_lists.iter().map(|file| threat_list::name(file)).collect();
+        let mut names: Vec<String> = files
+            .threat_lists
+            .iter()
+            .map(|file| threat_list::name(file))
+            .collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let message = format!("two threat lists are named {}", twice[0]);
@@ -175,7 +179,12 @@ impl Enrichment {
     /// # Errors
     /// The file cannot be read, or is something else.
     pub fn aws_ranges(&self) -> Result<Option<&AwsRanges>, Error> {
-        self.one(EnrichmentKind::AwsRanges, &self.files.aws_ranges, &self.aws_ranges, AwsRanges::read)
+        self.one(
+            EnrichmentKind::AwsRanges,
+            &self.files.aws_ranges,
+            &self.aws_ranges,
+            AwsRanges::read,
+        )
     }
 
     /// Countries; none without a file.
@@ -207,7 +216,10 @@ impl Enrichment {
             lists.map(|file| ThreatList::read(file)).collect()
         };
         let lists = self.threat_lists.get_or_init(read);
-        lists.as_ref().map(|lists| Some(lists.as_slice())).map_err(Error::clone)
+        lists
+            .as_ref()
+            .map(|lists| Some(lists.as_slice()))
+            .map_err(Error::clone)
     }
 
     /// What queries asked of the files so far, and did not get.
@@ -238,7 +250,11 @@ impl Enrichment {
         let Some(file) = file else {
             return Ok(self.in_vain(kind));
         };
-        place.get_or_init(|| read(file)).as_ref().map(Some).map_err(Error::clone)
+        place
+            .get_or_init(|| read(file))
+            .as_ref()
+            .map(Some)
+            .map_err(Error::clone)
     }
 
     fn in_vain<T>(&self, kind: EnrichmentKind) -> Option<T> {
@@ -249,7 +265,9 @@ impl Enrichment {
 
 /// The bytes of a file, if there are not too many.
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    let bytes = std::fs::metadata(file).map_err(|error| unusable(file, error))?.len();
+    let bytes = std::fs::metadata(file)
+        .map_err(|error| unusable(file, error))?
+        .len();
     if bytes > ENRICHMENT_FILE_BYTES_MAX {
         let message = format!(
             "{}: it has {bytes} bytes; the most is {ENRICHMENT_FILE_BYTES_MAX}",
@@ -261,6 +279,9 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn unusable(file: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Unreachable, format!("{}: cannot read it: {error}", file.display()))
-        .with_help("files about addresses are named with --enrich or in [enrich] of trailhound.toml")
+    Error::new(
+        ErrorKind::Unreachable,
+        format!("{}: cannot read it: {error}", file.display()),
+    )
+    .with_help("files about addresses are named with --enrich or in [enrich] of trailhound.toml")
 }

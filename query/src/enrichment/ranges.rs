@@ -26,7 +26,10 @@ pub struct Unsorted<V> {
 
 impl<V> Default for Unsorted<V> {
     fn default() -> Self {
-        Unsorted { v4: Vec::new(), v6: Vec::new() }
+        Unsorted {
+            v4: Vec::new(),
+            v6: Vec::new(),
+        }
     }
 }
 
@@ -71,7 +74,10 @@ impl<V: Copy + PartialEq> Unsorted<V> {
     /// Sorts them. Where one lies in another, the inner one counts; of two equal
     /// ones the one added later.
     pub fn sort(self) -> Ranges<V> {
-        Ranges { v4: Sorted::of(self.v4), v6: Sorted::of(self.v6) }
+        Ranges {
+            v4: Sorted::of(self.v4),
+            v6: Sorted::of(self.v6),
+        }
     }
 }
 
@@ -121,7 +127,11 @@ impl<T: Bits, V: Copy + PartialEq> Sorted<T, V> {
     fn of(mut ranges: Vec<(T, T, V)>) -> Self {
         // Outer ranges before inner ones. Stable: of equal ones the last stays last.
         ranges.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        let mut sorted = Sorted { first: Vec::new(), last: Vec::new(), values: Vec::new() };
+        let mut sorted = Sorted {
+            first: Vec::new(),
+            last: Vec::new(),
+            values: Vec::new(),
+        };
         // Ranges that began and have not ended, each over the one that it lies in.
         let mut open: Vec<(T, V)> = Vec::new();
         // The first address that has no value yet.
@@ -225,7 +235,12 @@ mod tests {
         assert!(!unsorted.add("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap(), 4));
         assert!(!unsorted.add("10.0.0.2".parse().unwrap(), "::1".parse().unwrap(), 4));
         let ranges = unsorted.sort();
-        for (address, value) in [("255.255.255.255", 4), ("::ffff:1.2.3.4", 4), ("ffff::", 6), ("::", 6)] {
+        for (address, value) in [
+            ("255.255.255.255", 4),
+            ("::ffff:1.2.3.4", 4),
+            ("ffff::", 6),
+            ("::", 6),
+        ] {
             assert_eq!(ranges.find(address.parse().unwrap()), Some(value), "{address}");
         }
     }

@@ -49,8 +49,9 @@ impl ThreatList {
         let changed = std::fs::metadata(file).and_then(|about| about.modified());
         let changed = DateTime::<Utc>::from(changed.unwrap_or(SystemTime::UNIX_EPOCH));
         ThreatList::parse(name(file), &bytes, changed).map_err(|reason| {
-            Error::wrong_use(format!("{}: not a list of addresses: {reason}", file.display()))
-                .with_help("a list has an address, a network or a range at the start of each line; # begins a comment")
+            Error::wrong_use(format!("{}: not a list of addresses: {reason}", file.display())).with_help(
+                "a list has an address, a network or a range at the start of each line; # begins a comment",
+            )
         })
     }
 
@@ -76,7 +77,9 @@ impl ThreatList {
             }
         }
         match left_out {
-            Some((_, first)) if ranges.len() == 0 => Err(format!("line {first} begins with none, and no other does")),
+            Some((_, first)) if ranges.len() == 0 => {
+                Err(format!("line {first} begins with none, and no other does"))
+            }
             _ => Ok(ThreatList {
                 name,
                 as_of: said.unwrap_or(changed),
@@ -127,7 +130,9 @@ fn add(ranges: &mut Unsorted<()>, entry: &str) -> bool {
         return network.is_some_and(|(address, bits)| ranges.add_network(address, bits, ()));
     }
     // An address with a port. IPv6 addresses have more colons than one.
-    let address = word.split_once(':').and_then(|(address, _)| parse_address(address));
+    let address = word
+        .split_once(':')
+        .and_then(|(address, _)| parse_address(address));
     address.is_some_and(|address| ranges.add(address, address, ()))
 }
 
@@ -204,7 +209,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_addresses_are_counted() {
-        let text = b"ip,seen\n198.51.100.7,1\nevil.example\n10.0.0.0/33\n\xFF\xFE\n1.2.3.4-1.2.3.3\n1.2.3.5-x\n";
+        let text =
+            b"ip,seen\n198.51.100.7,1\nevil.example\n10.0.0.0/33\n\xFF\xFE\n1.2.3.4-1.2.3.3\n1.2.3.5-x\n";
         let list = list(text).unwrap();
         assert_eq!(list.left_out(), Some((6, 1)));
         assert!(list.holds("198.51.100.7".parse().unwrap()));
@@ -213,7 +219,11 @@ mod tests {
 
     #[test]
     fn what_holds_no_address_at_all_is_no_list() {
-        for text in [&b"<html>\n<body>404</body>\n"[..], b"\x1f\x8b\x08\x00\x01", b"# x\n{}"] {
+        for text in [
+            &b"<html>\n<body>404</body>\n"[..],
+            b"\x1f\x8b\x08\x00\x01",
+            b"# x\n{}",
+        ] {
             assert!(list(text).is_err());
         }
         for text in [&b""[..], b"\n\n", b"# nothing today\n"] {
@@ -224,11 +234,23 @@ mod tests {
     #[test]
     fn dates() {
         for (comment, expected) in [
-            ("# Last updated: 2026-11-20 07:05:09 UTC", Some("2026-11-20T07:05:09Z")),
-            ("; Last-Modified: Fri, 20 Nov 2026 07:05:09 GMT", Some("2026-11-20T07:05:09Z")),
+            (
+                "# Last updated: 2026-11-20 07:05:09 UTC",
+                Some("2026-11-20T07:05:09Z"),
+            ),
+            (
+                "; Last-Modified: Fri, 20 Nov 2026 07:05:09 GMT",
+                Some("2026-11-20T07:05:09Z"),
+            ),
             ("; Expires: Fri, 20 Nov 2026 07:05:09 GMT", None),
-            ("# This File Date: Fri Nov 20 07:05:09 UTC 2026", Some("2026-11-20T07:05:09Z")),
-            ("# Generated 2026-11-20T08:05:09+01:00", Some("2026-11-20T07:05:09Z")),
+            (
+                "# This File Date: Fri Nov 20 07:05:09 UTC 2026",
+                Some("2026-11-20T07:05:09Z"),
+            ),
+            (
+                "# Generated 2026-11-20T08:05:09+01:00",
+                Some("2026-11-20T07:05:09Z"),
+            ),
             ("# generated on 2026-11-20", Some("2026-11-20T00:00:00Z")),
             ("# updated daily", None),
             ("# 2026-11-20", None),

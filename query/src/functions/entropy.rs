@@ -40,7 +40,9 @@ fn of_counts(counts: impl Iterator<Item = u32>, length: usize) -> f64 {
         return 0.0;
     }
     let length = length as f64;
-    let sum: f64 = counts.map(|count| f64::from(count) * f64::from(count).log2()).sum();
+    let sum: f64 = counts
+        .map(|count| f64::from(count) * f64::from(count).log2())
+        .sum();
     (length.log2() - sum / length).max(0.0)
 }
 
@@ -61,7 +63,11 @@ mod tests {
             ("éàéà", 1.0),
             ("aab", 0.918_295_834_054_489_6),
         ] {
-            assert!((entropy(text) - expected).abs() < 1e-12, "{text:?}: {}", entropy(text));
+            assert!(
+                (entropy(text) - expected).abs() < 1e-12,
+                "{text:?}: {}",
+                entropy(text)
+            );
         }
     }
 

@@ -13,6 +13,12 @@ pub const FUNCTION: Function = Function {
     example: ("ip_family('2001:db8::1')", "6"),
     body: Body::Scalar(|arguments| {
         let address = arguments.text(0);
-        arguments.to_int(|row| Some(if parse_address(address.at(row)?)?.is_ipv4() { 4 } else { 6 }))
+        arguments.to_int(|row| {
+            Some(if parse_address(address.at(row)?)?.is_ipv4() {
+                4
+            } else {
+                6
+            })
+        })
     }),
 };

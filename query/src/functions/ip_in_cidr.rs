@@ -50,14 +50,20 @@ impl Network {
             (IpAddr::V4(v4), _) => Network::v4(v4.to_bits(), length),
             (IpAddr::V6(v6), _) => {
                 let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-                Network::V6 { bits: v6.to_bits() & mask, mask }
+                Network::V6 {
+                    bits: v6.to_bits() & mask,
+                    mask,
+                }
             }
         })
     }
 
     fn v4(bits: u32, length: u32) -> Network {
         let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-        Network::V4 { bits: bits & mask, mask }
+        Network::V4 {
+            bits: bits & mask,
+            mask,
+        }
     }
 
     fn contains(self, address: IpAddr) -> bool {

@@ -13,7 +13,12 @@ use crate::pattern::{Selector, Step, matches_wildcards, number};
 pub const FUNCTION: Function = Function {
     name: "json_any",
     group: Group::Records,
-    arguments: &[text("document"), text("selector"), text("operator"), text("value")],
+    arguments: &[
+        text("document"),
+        text("selector"),
+        text("operator"),
+        text("value"),
+    ],
     gives: Type::Bool,
     about: "Whether any of the values that a selector such as $.items[*].id or $.tags.* hits in a JSON document \
             compares so. Operators: = and != with * for any text; < <= > >= between numbers; ~ and !~ for regular \
@@ -29,7 +34,9 @@ pub const FUNCTION: Function = Function {
         arguments.to_bool(|row| {
             let given = [selector.at(row)?, operator.at(row)?, value.at(row)?];
             // A query has the test as literals, and compiling it takes longer than using it.
-            let test = last.of(given, |[selector, operator, value]| Test::new(selector, operator, value));
+            let test = last.of(given, |[selector, operator, value]| {
+                Test::new(selector, operator, value)
+            });
             test.as_ref()?.any(document.at(row)?)
         })
     }),

@@ -51,7 +51,7 @@ mod threat_list;
 pub use address::parse_address;
 pub use arguments::Arguments;
 pub use evidence::EVIDENCE_RECORDS_MAX;
-pub use sketch::{Sketch, SKETCH_BUCKETS_MAX};
+pub use sketch::{SKETCH_BUCKETS_MAX, Sketch};
 
 /// Every function, in the order of the reference page.
 pub const FUNCTIONS: &[&Function] = &[

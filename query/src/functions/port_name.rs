@@ -48,7 +48,9 @@ fn name(port: i64, protocol: Option<i64>) -> Option<&'static str> {
 }
 
 fn number(name: &str) -> Option<i64> {
-    let found = PORTS.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name))?;
+    let found = PORTS
+        .iter()
+        .find(|(_, known, _)| known.eq_ignore_ascii_case(name))?;
     Some(i64::from(found.0))
 }
 

@@ -92,7 +92,9 @@ impl Sketch {
     /// How many values were counted.
     pub fn count(&mut self) -> u64 {
         self.settle();
-        self.finite().saturating_add(self.below).saturating_add(self.above)
+        self.finite()
+            .saturating_add(self.below)
+            .saturating_add(self.above)
     }
 
     /// The quantile `q` from 0 to 1, between two values by linear interpolation;
@@ -104,7 +106,11 @@ impl Sketch {
         self.settle();
         let mut values: Vec<(f64, u64)> = Vec::with_capacity(self.buckets.len() + 4);
         values.push((f64::NEG_INFINITY, self.below));
-        values.extend(self.buckets.iter().map(|(bucket, count)| (self.middle(*bucket), *count)));
+        values.extend(
+            self.buckets
+                .iter()
+                .map(|(bucket, count)| (self.middle(*bucket), *count)),
+        );
         values.push((f64::INFINITY, self.above));
         // The least and the greatest are known exactly.
         let end = match q {
@@ -185,7 +191,12 @@ impl Sketch {
         if length > SKETCH_BUCKETS_MAX {
             return None;
         }
-        let mut sketch = Sketch { shift, below, above, ..Sketch::default() };
+        let mut sketch = Sketch {
+            shift,
+            below,
+            above,
+            ..Sketch::default()
+        };
         if length > 0 {
             let mut bound = || {
                 let (bound, behind) = rest.split_first_chunk::<8>()?;
@@ -205,15 +216,20 @@ impl Sketch {
             }
             sketch.buckets.push((bucket, count));
         }
-        let holds = |bound: u64, bucket: Option<&(u64, u64)>| bucket.is_none_or(|(b, _)| bound >> shift == *b);
+        let holds =
+            |bound: u64, bucket: Option<&(u64, u64)>| bucket.is_none_or(|(b, _)| bound >> shift == *b);
         let bounded = sketch.range.is_none_or(|(least, greatest)| {
-            least <= greatest && holds(least, sketch.buckets.first()) && holds(greatest, sketch.buckets.last())
+            least <= greatest
+                && holds(least, sketch.buckets.first())
+                && holds(greatest, sketch.buckets.last())
         });
         (rest.is_empty() && bounded).then_some(sketch)
     }
 
     fn finite(&self) -> u64 {
-        self.buckets.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
+        self.buckets
+            .iter()
+            .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
     }
 
     fn widen_range(&mut self, least: u64, greatest: u64) {
@@ -306,7 +322,9 @@ fn count_in(buckets: &mut Vec<(u64, u64)>, bucket: u64, count: u64) {
 /// The quantile of values in order with their counts, interpolated as SQL's
 /// `percentile_cont` does. Between a finite and an infinite value it is the finite one.
 fn quantile_of(values: &[(f64, u64)], q: f64) -> Option<f64> {
-    let count: u64 = values.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+    let count: u64 = values
+        .iter()
+        .fold(0, |sum, (_, count)| sum.saturating_add(*count));
     let rank = q * count.checked_sub(1)? as f64;
     let (low, part) = (rank.floor(), rank.fract());
     let (mut seen, mut lower) = (0u64, None);
@@ -322,7 +340,13 @@ fn quantile_of(values: &[(f64, u64)], q: f64) -> Option<f64> {
         }
     }
     // Only where counts are too great for whole numbers of a double.
-    lower.or_else(|| values.iter().rev().find(|(_, count)| *count > 0).map(|(value, _)| *value))
+    lower.or_else(|| {
+        values
+            .iter()
+            .rev()
+            .find(|(_, count)| *count > 0)
+            .map(|(value, _)| *value)
+    })
 }
 
 fn between(low: f64, high: f64, part: f64) -> f64 {

@@ -34,7 +34,10 @@ pub fn write(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 /// One file of each kind, and two lists.
 pub fn files(folder: &Path) -> EnrichmentFiles {
     let country = |code: &str| Data::Map(vec![("country", Data::Map(vec![("iso_code", Data::text(code))]))]);
-    let registered = Data::Map(vec![("registered_country", Data::Map(vec![("iso_code", Data::text("SE"))]))]);
+    let registered = Data::Map(vec![(
+        "registered_country",
+        Data::Map(vec![("iso_code", Data::text("SE"))]),
+    )]);
     let system = |number: u32, name: &str| {
         Data::Map(vec![
             ("autonomous_system_number", Data::Number(number)),
@@ -52,7 +55,11 @@ pub fn files(folder: &Path) -> EnrichmentFiles {
     ];
     EnrichmentFiles {
         aws_ranges: Some(write(folder, "ip-ranges.json", AWS_RANGES)),
-        geoip: Some(write(folder, "country.mmdb", database("GeoLite2-Country", &geoip))),
+        geoip: Some(write(
+            folder,
+            "country.mmdb",
+            database("GeoLite2-Country", &geoip),
+        )),
         asn: Some(write(folder, "asn.mmdb", database("GeoLite2-ASN", &asn))),
         threat_lists: vec![
             write(folder, "tor-exits.txt", TOR_EXITS),

@@ -78,7 +78,10 @@ fn infinities_are_values_and_never_make_nan() {
     assert_eq!(sketch(&[1.0, 2.0, 3.0, inf, -inf]).median_abs_dev(), Some(1.0));
     assert_eq!(sketch(&[1.0, 1.0, 1.0, inf, inf]).bowley_skew(), Some(1.0));
     assert_eq!(sketch(&[-inf, -inf, 1.0, inf, inf]).bowley_skew(), Some(0.0));
-    assert_eq!(sketch(&[f64::MIN, f64::MIN, 0.0, f64::MAX, f64::MAX]).bowley_skew(), Some(0.0));
+    assert_eq!(
+        sketch(&[f64::MIN, f64::MIN, 0.0, f64::MAX, f64::MAX]).bowley_skew(),
+        Some(0.0)
+    );
     assert_eq!(sketch(&[5.0; 9]).bowley_skew(), Some(0.0));
 }
 
@@ -95,7 +98,11 @@ fn many_values_are_as_near_as_the_page_says() {
         }
         assert_eq!(sketch.quantile(0.0), Some(exact_quantile(&values, 0.0)));
         assert_eq!(sketch.quantile(1.0), Some(exact_quantile(&values, 1.0)));
-        assert!(near(sketch.median_abs_dev().unwrap(), exact_mad(&values), 3.0 * error));
+        assert!(near(
+            sketch.median_abs_dev().unwrap(),
+            exact_mad(&values),
+            3.0 * error
+        ));
     }
 }
 
