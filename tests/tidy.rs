@@ -87,20 +87,10 @@ fn layers_point_one_way() {
             "ingest",
             &["trailhound-query", "trailhound-detections", "datafusion", "tokio"][..],
         ),
-        (
-            "ingest/lake",
-            &["datafusion", "trailhound-sources", "aws-sdk-s3"][..],
-        ),
+        ("ingest/lake", &["datafusion", "trailhound-sources", "aws-sdk-s3"][..]),
         ("ingest/sources", &["datafusion", "trailhound-lake"][..]),
         ("ingest/pipeline", &["datafusion", "aws-sdk-s3"][..]),
-        (
-            "query",
-            &[
-                "trailhound-detections",
-                "trailhound-sources",
-                "trailhound-pipeline",
-            ][..],
-        ),
+        ("query", &["trailhound-detections", "trailhound-sources", "trailhound-pipeline"][..]),
     ] {
         let manifest = manifest(member);
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap();

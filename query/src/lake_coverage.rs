@@ -38,11 +38,7 @@ pub async fn reports(session: &Session) -> Result<Vec<TableReport>, Error> {
             });
             let object = &mut table.objects[0];
             object.rows += records.value(row) as u64;
-            object.first = Some(
-                object
-                    .first
-                    .map_or(first.value(row), |time| time.min(first.value(row))),
-            );
+            object.first = Some(object.first.map_or(first.value(row), |time| time.min(first.value(row))));
             object.last = object.last.max(Some(last.value(row)));
             let start = hours.value(row).div_euclid(MINUTE_MICROS);
             for minute in (0..60).filter(|bit| minutes.value(row) & (1 << bit) != 0) {

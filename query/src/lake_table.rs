@@ -71,11 +71,7 @@ impl LakeTable {
 
     /// The files whose day satisfies the filters that look at the day only.
     fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&DataFile>> {
-        let filters: Vec<Expr> = filters
-            .iter()
-            .filter(|filter| only_day(filter))
-            .cloned()
-            .collect();
+        let filters: Vec<Expr> = filters.iter().filter(|filter| only_day(filter)).cloned().collect();
         let files: Vec<&DataFile> = self.snapshot.files.iter().collect();
         let Some(filter) = conjunction(filters) else {
             return Ok(files);
@@ -171,10 +167,7 @@ fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
         (DataType::Utf8View, Value::String(text)) => Some(ScalarValue::Utf8View(Some(text.clone()))),
         (DataType::Timestamp(_, zone), Value::String(text)) => {
             let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
-            Some(ScalarValue::TimestampMicrosecond(
-                Some(time.timestamp_micros()),
-                zone.clone(),
-            ))
+            Some(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), zone.clone()))
         }
         _ => None,
     }

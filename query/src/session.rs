@@ -435,12 +435,8 @@ impl Session {
             let about = match (format, name.as_str()) {
                 (Some(format), _) => format.about().to_owned(),
                 (None, "rejects") => "Lines and records that did not parse, with the reason.".to_owned(),
-                (None, "coverage") => {
-                    "Which minutes were seen, of which source, account and Region.".to_owned()
-                }
-                (None, "object_digests") => {
-                    "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned()
-                }
+                (None, "coverage") => "Which minutes were seen, of which source, account and Region.".to_owned(),
+                (None, "object_digests") => "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned(),
                 (None, "events") => "All tables of records on one timeline.".to_owned(),
                 (None, _) => String::new(),
             };
