@@ -13,6 +13,7 @@ use trailhound_query::From;
 use crate::commands::{
     completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify, who,
 };
+use crate::enrich::EnrichArg;
 use crate::when::{self, When};
 
 /// Hunts through AWS VPC flow logs, CloudTrail and container logs with SQL.
@@ -122,6 +123,10 @@ pub struct Common {
     /// Set an option of a table's format, such as vpc_flow.fields='srcaddr dstaddr bytes'
     #[arg(long, value_name = "TABLE.NAME=VALUE", value_parser = parse_option, help_heading = INPUT)]
     pub option: Vec<OptionArg>,
+
+    /// Use a file that says more about addresses
+    #[arg(long, value_name = "KIND=FILE", long_help = crate::enrich::help(), help_heading = INPUT)]
+    pub enrich: Vec<EnrichArg>,
 
     /// Only records at or after this moment
     ///

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use trailhound_query::Error;
 
 /// The file that is read if it lies in the working folder and none is named.
@@ -28,6 +28,8 @@ pub struct Config {
     pub aws: AwsSection,
     /// How logs are taken in.
     pub ingest: IngestSection,
+    /// Files about addresses.
+    pub enrich: EnrichSection,
     /// Sources that `trailhound ingest` takes in when none is named.
     pub source: Vec<SourceSection>,
 }
@@ -62,6 +64,36 @@ pub struct IngestSection {
     pub batch_age: Option<String>,
     /// Requests a second to CloudWatch Logs, for all sources together.
     pub rate: Option<f64>,
+}
+
+/// `[enrich]`: files that say more about addresses.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrichSection {
+    /// AWS's `ip-ranges.json`.
+    pub aws_ranges: Option<PathBuf>,
+    /// A MaxMind database of countries or cities.
+    pub geoip: Option<PathBuf>,
+    /// A MaxMind database of autonomous systems.
+    pub asn: Option<PathBuf>,
+    /// Lists of addresses and networks. In the environment, with the system's
+    /// separator of paths between them.
+    #[serde(deserialize_with = "paths")]
+    pub threat_lists: Vec<PathBuf>,
+}
+
+/// A list of paths, or text as in the environment.
+fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of paths")]
+    enum Paths {
+        List(Vec<PathBuf>),
+        Text(String),
+    }
+    Ok(match Paths::deserialize(deserializer)? {
+        Paths::List(paths) => paths,
+        Paths::Text(text) => std::env::split_paths(&text).collect(),
+    })
 }
 
 /// `[[source]]`.
@@ -211,6 +243,17 @@ mod tests {
         assert_eq!(config.lake.path.as_deref(), Some("b"));
         assert_eq!(config.lake.state.as_deref(), Some(Path::new("s")));
         assert_eq!(config.ingest.rate, Some(2.5));
+        let lists = [("TRAILHOUND_ENRICH__THREAT_LISTS", "a.txt:b c.txt")];
+        let config = parse(
+            "[enrich]\nthreat_lists = [\"c.txt\"]\ngeoip = \"g.mmdb\"\n",
+            &lists,
+        )
+        .unwrap();
+        assert_eq!(config.enrich.geoip, Some("g.mmdb".into()));
+        assert_eq!(
+            config.enrich.threat_lists,
+            [PathBuf::from("a.txt"), "b c.txt".into()]
+        );
         let error = parse("", &[("TRAILHOUND_LAKE__PAHT", "b")]).unwrap_err();
         assert!(error.message().contains("TRAILHOUND_LAKE__PAHT"), "{error}");
         assert!(parse("", &[("TRAILHOUND_LAKE", "b")]).is_err());

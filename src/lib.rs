@@ -10,6 +10,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod enrich;
 pub mod lakes;
 pub mod logging;
 pub mod commands;

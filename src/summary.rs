@@ -55,6 +55,7 @@ pub fn lines(session: &Session, report: &Report, elapsed: Option<Duration>) -> V
         }
         lines.push(line);
     }
+    lines.extend(session.enrichment().notes().iter().map(crate::enrich::words));
     lines
 }
 
@@ -269,6 +270,10 @@ pub fn input_arguments(common: &Common) -> String {
             option.name,
             shell_quote(&option.value)
         ));
+    }
+    for arg in &common.enrich {
+        let file = arg.file.to_string_lossy();
+        arguments.push(format!("--enrich {}={}", arg.kind.name(), shell_quote(&file)));
     }
     for (name, when) in [("--since", common.since), ("--until", common.until)] {
         arguments.extend(when.map(|when| format!("{name} {when}")));

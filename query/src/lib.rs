@@ -20,9 +20,11 @@ pub mod lake_table;
 mod lake_coverage;
 pub mod rejects;
 pub mod ledger;
+pub mod enrichment;
 pub mod functions;
 pub mod pattern;
 
+pub use enrichment::{EnrichmentFiles, EnrichmentKind, EnrichmentNote};
 pub use error::{Error, ErrorKind, Span};
 pub use ledger::{ObjectReport, Outcome, Report, TableReport};
 pub use location::From;

@@ -19,6 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
+use crate::enrichment::{Enrichment, EnrichmentFiles};
 use crate::error::Error;
 use crate::functions;
 use crate::lake_table::{self, LakeTable};
@@ -52,6 +53,8 @@ pub struct Options {
     pub since: Option<DateTime<Utc>>,
     /// Events at or after this are left out.
     pub until: Option<DateTime<Utc>>,
+    /// Files that say more about addresses.
+    pub enrichment: EnrichmentFiles,
     /// Where S3 lies, if not at AWS.
     pub endpoint_url: Option<String>,
     /// Memory that queries may use, in bytes.
@@ -70,6 +73,7 @@ impl Default for Options {
             format_options: Vec::new(),
             since: None,
             until: None,
+            enrichment: EnrichmentFiles::default(),
             endpoint_url: None,
             memory_bytes: MEMORY_BYTES_DEFAULT,
             partitions: None,
@@ -126,6 +130,7 @@ pub struct Session {
     ledger: SharedLedger,
     raw: Arc<RawTables>,
     lake: BTreeMap<String, Arc<LakeTable>>,
+    enrichment: Arc<Enrichment>,
 }
 
 /// The rows that a query gives, as they are made.
@@ -185,7 +190,8 @@ impl Session {
                 .map_err(plain)?;
         }
         let mut context = SessionContext::new_with_state(state);
-        functions::register_all(&mut context).map_err(plain)?;
+        let enrichment = Arc::new(Enrichment::new(options.enrichment.clone(), options.now)?);
+        functions::register_with(&mut context, &enrichment).map_err(plain)?;
         let stores = Arc::new(Stores::new(context.runtime_env(), options.endpoint_url.clone()));
         let raw = Arc::new(RawTables::default());
         for format in FORMATS {
@@ -274,6 +280,7 @@ impl Session {
             ledger,
             raw,
             lake: in_lake,
+            enrichment,
         };
         session.make_events_view().await?;
         Ok(session)
@@ -383,6 +390,11 @@ impl Session {
     /// The lake's tables, by name.
     pub fn lake_tables(&self) -> &BTreeMap<String, Arc<LakeTable>> {
         &self.lake
+    }
+
+    /// The files about addresses, and what queries asked of them in vain.
+    pub fn enrichment(&self) -> &Enrichment {
+        &self.enrichment
     }
 
     /// Running totals, for progress displays.

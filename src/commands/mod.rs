@@ -50,6 +50,7 @@ pub async fn open(common: &Common) -> Result<Session> {
     let mut options = Options {
         lake: lake(common, &config).await?,
         from: common.from.clone(),
+        enrichment: crate::enrich::files(&config.enrich, &common.enrich),
         endpoint_url: common.endpoint_url.clone(),
         partitions: common.threads.map(usize::from),
         ..Options::default()

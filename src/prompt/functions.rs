@@ -93,7 +93,7 @@ fn all(session: &Session) -> Vec<Function> {
         .iter()
         .map(|function| Function {
             name: function.name.to_string(),
-            call: format!("{}({})", function.name, function.arguments.join(", ")),
+            call: function.call(),
             about: function.about.to_string(),
         })
         .collect();

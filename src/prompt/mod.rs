@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use trailhound_query::{Report, Session};
+use trailhound_query::{EnrichmentNote, Report, Session};
 
 use crate::cli::Common;
 use crate::commands::sql::Args;
@@ -50,6 +50,7 @@ pub async fn run(session: Session, args: &Args, common: &Common) -> Result<ExitC
         quiet: common.quiet,
         last: String::new(),
         noted: Report::default(),
+        noted_enrichment: Vec::new(),
     };
     let mut editor = Editor::new().context("cannot use the terminal")?;
     if !common.quiet {
@@ -105,6 +106,8 @@ struct Prompt {
     last: String,
     /// What the user has been told of rejects and skipped files.
     noted: Report,
+    /// And of files about addresses.
+    noted_enrichment: Vec<EnrichmentNote>,
 }
 
 impl Prompt {
@@ -232,6 +235,12 @@ impl Prompt {
             say(&parts.join(", "));
         }
         self.noted = report;
+        let notes = self.session.enrichment().notes();
+        if !self.quiet {
+            let new = notes.iter().filter(|note| !self.noted_enrichment.contains(note));
+            new.for_each(|note| say(&crate::enrich::words(note)));
+        }
+        self.noted_enrichment = notes;
     }
 
     async fn obey(&mut self, command: Command, editor: &mut Editor) -> Result<()> {

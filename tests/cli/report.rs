@@ -36,6 +36,38 @@ fn it_says_nothing_where_nothing_was_read_or_quiet_is_asked() {
     assert_eq!((run.err.as_str(), run.rows().len()), ("", 1));
 }
 
+/// NULL for want of a file must not pass for "unknown".
+#[test]
+fn it_says_once_which_file_a_function_wanted() {
+    let desk = Desk::new();
+    let geo = "SELECT geo_country(a) AS c FROM (VALUES ('81.2.69.160'), ('81.2.69.161')) AS t(a)";
+    let both = format!("{geo}; {geo}");
+    let run = desk.run(&["sql", &both]);
+    assert_eq!((run.code, run.rows().len()), (0, 4));
+    assert_eq!(run.err.matches("geo_country gave NULL").count(), 1, "{}", run.err);
+    assert!(run.err.contains("--enrich geoip=FILE"), "{}", run.err);
+
+    desk.write("lists/tor-exits.txt", "# updated 2026-11-01\n198.51.100.0/24\n");
+    desk.write("t.toml", "[enrich]\nthreat_lists = [\"lists/tor-exits.txt\"]\n");
+    let listed = "SELECT threat_list('198.51.100.7') AS l";
+    for arguments in [
+        ["--enrich", "threat_list=lists/tor-exits.txt"],
+        ["--config", "t.toml"],
+    ] {
+        let run = desk.run(&["sql", arguments[0], arguments[1], listed]);
+        assert_eq!((run.code, run.err.as_str()), (0, ""));
+        assert_eq!(run.rows()[0]["l"], "tor-exits");
+    }
+    let run = desk.run(&["sql", "--enrich", "geoip=lists/tor-exits.txt", geo]);
+    assert_eq!(run.code, 2, "{}", run.err);
+    assert!(
+        run.err.contains("lists/tor-exits.txt: not a MaxMind database"),
+        "{}",
+        run.err
+    );
+    assert_eq!(desk.run(&["sql", "--enrich", "geoip=none.mmdb", geo]).code, 4);
+}
+
 #[test]
 fn a_query_that_needs_less_reads_less_and_says_so() {
     let run = Desk::new().sql(&["SELECT srcaddr FROM vpc_flow LIMIT 1"]);

@@ -1,21 +1,22 @@
 //! `arn_part(arn, part)`
 
-use super::{Compute, Function};
+use super::{Body, Function, Group, Type, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
     name: "arn_part",
-    arguments: &["arn", "part"],
+    group: Group::Arns,
+    arguments: &[text("arn"), text("part")],
+    gives: Type::Text,
     about: "A part of an ARN by its name: partition, service, region, account, resource, type (of the resource, \
             such as role) or id (the rest of the resource). NULL if it is not an ARN or the part is empty.",
     example: (
         "arn_part('arn:aws:ecs:eu-west-1:111122223333:service/prod/web', 'id')",
         "prod/web",
     ),
-    compute: Compute::Text(|row| {
-        part(row[0], row[1])
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
+    body: Body::Scalar(|arguments| {
+        let (arn, name) = (arguments.text(0), arguments.text(1));
+        arguments.to_text(|row| part(arn.at(row)?, name.at(row)?).filter(|part| !part.is_empty()))
     }),
 };
 

@@ -9,9 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, TypeSignature, Volatility,
-};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature};
+
+use super::scalar::signature;
+use super::{Body, Function, Group, Type, int, text};
 
 /// Most records that evidence names. Who needs more has a query to find them;
 /// an alert's `count` says how many there were.
@@ -30,18 +31,36 @@ fn item_field() -> FieldRef {
     Arc::new(Field::new("item", DataType::Struct(FIELDS.clone()), true))
 }
 
-/// The aggregate: a list of up to [`EVIDENCE_RECORDS_MAX`] records of the group,
-/// the first by object and line, whatever the order in which they came.
-pub fn evidence() -> AggregateUDF {
-    let text = DataType::Utf8View;
-    let signature = Signature::one_of(
-        vec![
-            TypeSignature::Exact(vec![text.clone(), text.clone(), DataType::Int64]),
-            TypeSignature::Exact(vec![text.clone(), text.clone(), DataType::Int64, text]),
-        ],
-        Volatility::Immutable,
-    );
-    AggregateUDF::from(Evidence { signature })
+/// The type of the list.
+pub fn list_type() -> DataType {
+    DataType::List(item_field())
+}
+
+/// See [`Function::about`].
+pub const FUNCTION: Function = Function {
+    name: "evidence",
+    group: Group::Detections,
+    arguments: &[
+        text("table"),
+        text("_source"),
+        int("_line"),
+        text("event_id").optional(),
+    ],
+    gives: Type::Records,
+    about: "An aggregate: the records behind a group, as a list of up to 100 structures, the first by object and \
+            line, whatever the order in which they came.",
+    example: (
+        "evidence('vpc_flow', name, line) FROM (VALUES ('b.log', 7), ('a.log', 9)) AS t(name, line)",
+        "[{table: vpc_flow, _source: a.log, _line: 9, event_id: }, {table: vpc_flow, _source: b.log, _line: 7, \
+         event_id: }]",
+    ),
+    body: Body::Aggregate(evidence),
+};
+
+fn evidence() -> AggregateUDF {
+    AggregateUDF::from(Evidence {
+        signature: signature(FUNCTION.arguments),
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -59,7 +78,7 @@ impl AggregateUDFImpl for Evidence {
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::List(item_field()))
+        Ok(list_type())
     }
 
     fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -69,7 +88,7 @@ impl AggregateUDFImpl for Evidence {
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         Ok(vec![Arc::new(Field::new(
             format!("{}[records]", args.name),
-            DataType::List(item_field()),
+            list_type(),
             true,
         ))])
     }

@@ -2,16 +2,22 @@
 
 use std::net::IpAddr;
 
-use super::{Compute, Function};
+use super::address::parse_address;
+use super::{Body, Function, Group, Type, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
     name: "is_private_ip",
-    arguments: &["address"],
+    group: Group::Addresses,
+    arguments: &[text("address")],
+    gives: Type::Bool,
     about: "Whether an IPv4 or IPv6 address is not reachable from the internet: private (RFC 1918, RFC 4193), \
             shared (RFC 6598), loopback or link-local. NULL if it is not an address, such as an AWS service name.",
     example: ("is_private_ip('10.0.0.5')", "true"),
-    compute: Compute::Bool(|row| row[0].parse().ok().map(is_private)),
+    body: Body::Scalar(|arguments| {
+        let address = arguments.text(0);
+        arguments.to_bool(|row| parse_address(address.at(row)?).map(is_private))
+    }),
 };
 
 fn is_private(address: IpAddr) -> bool {

@@ -1,18 +1,25 @@
 //! `json_any(document, selector, operator, value)`
 
-use std::cell::RefCell;
 use std::str::FromStr;
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Compute, Function};
+use super::arguments::Last;
+use super::{Body, Function, Group, Type, text};
 use crate::pattern::{Selector, Step, matches_wildcards, number};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
     name: "json_any",
-    arguments: &["document", "selector", "operator", "value"],
+    group: Group::Records,
+    arguments: &[
+        text("document"),
+        text("selector"),
+        text("operator"),
+        text("value"),
+    ],
+    gives: Type::Bool,
     about: "Whether any of the values that a selector such as $.items[*].id or $.tags.* hits in a JSON document \
             compares so. Operators: = and != with * for any text; < <= > >= between numbers; ~ and !~ for regular \
             expressions; is, with null, true, false or anything. Only strings, numbers and booleans compare.",
@@ -20,26 +27,20 @@ pub const FUNCTION: Function = Function {
         r#"json_any('{"items":[{"port":22},{"port":80}]}', '$.items[*].port', '=', '80')"#,
         "true",
     ),
-    compute: Compute::Bool(|row| any(row[0], row[1], row[2], row[3])),
+    body: Body::Scalar(|arguments| {
+        let (document, selector) = (arguments.text(0), arguments.text(1));
+        let (operator, value) = (arguments.text(2), arguments.text(3));
+        let mut last = Last::default();
+        arguments.to_bool(|row| {
+            let given = [selector.at(row)?, operator.at(row)?, value.at(row)?];
+            // A query has the test as literals, and compiling it takes longer than using it.
+            let test = last.of(given, |[selector, operator, value]| {
+                Test::new(selector, operator, value)
+            });
+            test.as_ref()?.any(document.at(row)?)
+        })
+    }),
 };
-
-fn any(document: &str, selector: &str, operator: &str, value: &str) -> Option<bool> {
-    thread_local! {
-        /// The test of the last row, which is that of the next one: a query has it
-        /// as literals, and compiling it takes longer than using it.
-        static LAST: RefCell<Option<([String; 3], Option<Test>)>> = const { RefCell::new(None) };
-    }
-    let document: Value = serde_json::from_str(document).ok()?;
-    LAST.with_borrow_mut(|last| {
-        let given = [selector, operator, value];
-        if last.as_ref().is_none_or(|(known, _)| *known != given) {
-            *last = Some((given.map(str::to_owned), Test::new(selector, operator, value)));
-        }
-        let (_, test) = last.as_ref()?;
-        let test = test.as_ref()?;
-        Some(test.hits(&document, &test.selector.steps))
-    })
-}
 
 /// A selector and what has to be true of a value that it hits.
 #[derive(Debug)]
@@ -81,6 +82,11 @@ impl Test {
             selector: Selector::from_str(selector).ok()?,
             check,
         })
+    }
+
+    fn any(&self, document: &str) -> Option<bool> {
+        let document: Value = serde_json::from_str(document).ok()?;
+        Some(self.hits(&document, &self.selector.steps))
     }
 
     fn hits(&self, value: &Value, steps: &[Step]) -> bool {
@@ -126,6 +132,10 @@ impl Test {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn any(document: &str, selector: &str, operator: &str, value: &str) -> Option<bool> {
+        Test::new(selector, operator, value)?.any(document)
+    }
 
     #[test]
     fn values() {

@@ -1,20 +1,27 @@
 //! `percent_decode(text)`
 
-use super::{Compute, Function};
+use std::borrow::Cow;
+
+use super::{Body, Function, Group, Type, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
     name: "percent_decode",
-    arguments: &["text"],
+    group: Group::Text,
+    arguments: &[text("text")],
+    gives: Type::Text,
     about: "Text with %XX decoded once (RFC 3986); what is not a valid escape stays, invalid UTF-8 is replaced. \
             Attackers encode several times: nest the call to look through that.",
     example: ("percent_decode('169%2e254')", "169.254"),
-    compute: Compute::Text(|row| Some(decode(row[0]))),
+    body: Body::Scalar(|arguments| {
+        let text = arguments.text(0);
+        arguments.to_text(|row| text.at(row).map(decode))
+    }),
 };
 
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
@@ -32,7 +39,10 @@ fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(match String::from_utf8(decoded) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
 }
 
 #[cfg(test)]

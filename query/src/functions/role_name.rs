@@ -1,18 +1,23 @@
 //! `role_name(arn)`
 
-use super::{Compute, Function};
+use super::{Body, Function, Group, Type, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
     name: "role_name",
-    arguments: &["arn"],
+    group: Group::Arns,
+    arguments: &[text("arn")],
+    gives: Type::Text,
     about: "Name of the role in the ARN of a role or of an assumed-role session, without its path. NULL for other \
             ARNs. The session part of such an ARN is chosen by the caller and proves nothing by itself.",
     example: (
         "role_name('arn:aws:sts::111122223333:assumed-role/app/i-0abc')",
         "app",
     ),
-    compute: Compute::Text(|row| name(row[0]).filter(|name| !name.is_empty()).map(str::to_owned)),
+    body: Body::Scalar(|arguments| {
+        let arn = arguments.text(0);
+        arguments.to_text(|row| name(arn.at(row)?).filter(|name| !name.is_empty()))
+    }),
 };
 
 fn name(arn: &str) -> Option<&str> {
