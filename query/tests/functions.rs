@@ -169,7 +169,7 @@ async fn without_files_the_answer_is_null_and_noted_once() {
     let session = open(EnrichmentFiles::default()).await.unwrap();
     assert_eq!(rows(&session, "SELECT is_private_ip('10.0.0.1')").await, ["true"]);
     assert_eq!(session.enrichment().notes(), []);
-    let sql = "SELECT geo_country(a) IS NULL, geo_country(a) IS NULL, ip_aws_service(a) IS NULL, \
+    let sql = "SELECT geo_country(a) IS NULL AS one, geo_country(a) IS NULL AS two, ip_aws_service(a) IS NULL, \
                ip_aws_region(a) IS NULL, threat_list(a) IS NULL, threat_list_age_days(a) IS NULL \
                FROM (VALUES ('81.2.69.160'), ('198.51.100.7')) AS t(a)";
     assert_eq!(rows(&session, sql).await, ["true|true|true|true|true|true"; 2]);
@@ -303,7 +303,7 @@ async fn a_list_with_a_million_lines() {
     let mut list = String::with_capacity(20 << 20);
     let address = |bits: u32| std::net::Ipv4Addr::from_bits(bits);
     // Every other /31 is listed: as an address and its neighbour, or as a network; not in order.
-    let place = |number: u32| 0x2000_0000 + (number.wrapping_mul(7919) % 1_000_000) * 4;
+    let place = |number: u32| 0x2000_0000 + (u64::from(number) * 7919 % 1_000_000) as u32 * 4;
     for number in 0..1_000_000u32 {
         if number % 1000 == 0 {
             list.push_str("# a thousand more\n");
