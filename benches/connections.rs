@@ -19,7 +19,10 @@ const COLUMNS: &str = "start_time, end_time, srcaddr, dstaddr, pkt_srcaddr, pkt_
                        action, log_status, flow_direction, tcp_flags, bytes, packets, interface_id, _source, _line";
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Connections of 25 windows, logged both ways at both ends.
@@ -40,7 +43,10 @@ fn write_long(folder: &Path, files: u64, records: u64) {
                 let (low, high) = (number % 250, number / 250 % 250);
                 let client = format!("10.1.{high}.{low} 10.2.{low}.{high}");
                 let server = format!("10.2.{low}.{high} 10.1.{high}.{low}");
-                let ports = [format!("{} 443", 32_768 + number % 30_000), format!("443 {}", 32_768 + number % 30_000)];
+                let ports = [
+                    format!("{} 443", 32_768 + number % 30_000),
+                    format!("443 {}", 32_768 + number % 30_000),
+                ];
                 for (eni, out, back) in [("a", "egress", "ingress"), ("b", "ingress", "egress")] {
                     let line = |pair: &str, port: &str, flags: u64, way: &str| {
                         format!(
@@ -98,11 +104,25 @@ fn main() {
         runs.min().expect("one run")
     };
     let scan = best(&format!("SELECT {COLUMNS} FROM vpc_flow"));
-    let sorted = best(&format!("SELECT {COLUMNS} FROM vpc_flow ORDER BY start_time, end_time"));
+    let sorted = best(&format!(
+        "SELECT {COLUMNS} FROM vpc_flow ORDER BY start_time, end_time"
+    ));
     let stitched = best("SELECT * FROM connections");
-    println!("scan            {:>8.2} s  {:>9} records", scan.0.as_secs_f64(), scan.1);
-    println!("scan and sort   {:>8.2} s  {:>9} records", sorted.0.as_secs_f64(), sorted.1);
-    println!("connections     {:>8.2} s  {:>9} connections", stitched.0.as_secs_f64(), stitched.1);
+    println!(
+        "scan            {:>8.2} s  {:>9} records",
+        scan.0.as_secs_f64(),
+        scan.1
+    );
+    println!(
+        "scan and sort   {:>8.2} s  {:>9} records",
+        sorted.0.as_secs_f64(),
+        sorted.1
+    );
+    println!(
+        "connections     {:>8.2} s  {:>9} connections",
+        stitched.0.as_secs_f64(),
+        stitched.1
+    );
     println!(
         "connections / (scan and sort) = {:.2}",
         stitched.0.as_secs_f64() / sorted.0.as_secs_f64()

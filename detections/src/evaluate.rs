@@ -141,7 +141,13 @@ fn runnable<'a>(session: &Session, rules: &[&'a Rule]) -> (Vec<&'a Rule>, Vec<No
             .iter()
             .map(String::as_str)
             // To say that connections are missing would help nobody: they are made of flow logs.
-            .map(|table| if table == connections::NAME { connections::SOURCE } else { table })
+            .map(|table| {
+                if table == connections::NAME {
+                    connections::SOURCE
+                } else {
+                    table
+                }
+            })
             .filter(|table| !there.iter().any(|name| name == table) && known.contains_key(*table))
             .collect();
         if missing.is_empty() {
@@ -221,7 +227,11 @@ async fn coverage(
     let mut covered = BTreeMap::new();
     for name in needs.keys() {
         // What is made of another table covers what that covers.
-        let from = if name == connections::NAME { connections::SOURCE } else { name };
+        let from = if name == connections::NAME {
+            connections::SOURCE
+        } else {
+            name
+        };
         let Some(table) = report.table(from) else { continue };
         // The last event is inside of the stretch, so the stretch ends at the next full second.
         let last = micros(table.last()).map(|last| last.trunc_subsecs(0) + TimeDelta::seconds(1));

@@ -324,9 +324,15 @@ impl Session {
         if taken || !self.context.table_exist(connections::SOURCE).map_err(plain)? {
             return Ok(());
         }
-        let records = self.context.table_provider(connections::SOURCE).await.map_err(plain)?;
+        let records = self
+            .context
+            .table_provider(connections::SOURCE)
+            .await
+            .map_err(plain)?;
         let table = Arc::new(ConnectionsTable::new(records));
-        self.context.register_table(connections::NAME, table).map_err(plain)?;
+        self.context
+            .register_table(connections::NAME, table)
+            .map_err(plain)?;
         Ok(())
     }
 
@@ -440,8 +446,12 @@ impl Session {
             let about = match (format, name.as_str()) {
                 (Some(format), _) => format.about().to_owned(),
                 (None, "rejects") => "Lines and records that did not parse, with the reason.".to_owned(),
-                (None, "coverage") => "Which minutes were seen, of which source, account and Region.".to_owned(),
-                (None, "object_digests") => "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned(),
+                (None, "coverage") => {
+                    "Which minutes were seen, of which source, account and Region.".to_owned()
+                }
+                (None, "object_digests") => {
+                    "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned()
+                }
                 (None, connections::NAME) => connections::ABOUT.to_owned(),
                 (None, "events") => "All tables of records on one timeline.".to_owned(),
                 (None, _) => String::new(),

@@ -51,96 +51,102 @@ targets AS (
     FROM calls
     GROUP BY responder_addr, responder_port
 ),
--- Calls within one second are one beat.
+-- Few pairs have calls enough; only these are looked at more closely.
 pairs AS (
-    SELECT
-        row_number() OVER () AS pair,
-        workload, initiator_addr, responder_addr, responder_port, protocol, day,
-        beats, calls, ports, first_at, last_at,
-        date_part('epoch', last_at) - date_part('epoch', first_at) AS span_seconds,
-        -- At least two beats are expected in each.
-        least(24, beats / 2) AS bins
-    FROM (
-        SELECT
-            workload, initiator_addr, responder_addr, responder_port, protocol, day,
-            count(DISTINCT at) AS beats,
-            count(*) AS calls,
-            count(DISTINCT initiator_port) AS ports,
-            min(at) AS first_at,
-            max(at) AS last_at
-        FROM calls
-        GROUP BY workload, initiator_addr, responder_addr, responder_port, protocol, day
-        HAVING count(DISTINCT at) >= 20
-    )
+    SELECT workload, initiator_addr, responder_addr, responder_port, protocol, day
+    FROM calls
+    GROUP BY workload, initiator_addr, responder_addr, responder_port, protocol, day
+    HAVING count(*) >= 20
 ),
-members AS (
-    SELECT p.pair, c.*
+-- Calls within one second are one beat: the second of them has no gap.
+gaps AS (
+    SELECT
+        c.*,
+        nullif(date_part('epoch', c.at) - lag(date_part('epoch', c.at)) OVER (
+            PARTITION BY c.workload, c.initiator_addr, c.responder_addr, c.responder_port, c.protocol, c.day
+            ORDER BY c.at
+        ), 0.0) AS gap,
+        CAST(c.bytes_out AS DOUBLE) AS size
     FROM calls c
     JOIN pairs p
       ON p.workload = c.workload AND p.initiator_addr = c.initiator_addr AND p.responder_addr = c.responder_addr
      AND p.responder_port = c.responder_port AND p.protocol = c.protocol AND p.day = c.day
 ),
-beats AS (
-    SELECT
-        pair, at, size,
-        date_part('epoch', at) - lag(date_part('epoch', at)) OVER (PARTITION BY pair ORDER BY at) AS gap
-    FROM (SELECT pair, at, CAST(sum(bytes_out) AS DOUBLE) AS size FROM members GROUP BY pair, at)
-),
--- Middle and quartiles: a fifth of the calls may be anything.
+-- Medians: nearly half of the calls may be anything.
 middles AS (
     SELECT
-        pair,
-        median(gap) AS period,
+        *,
+        count(gap) OVER pair + 1 AS beats,
+        median(gap) OVER pair AS period,
+        median(size) OVER pair AS middle_size,
+        min(at) OVER pair AS first_at,
+        date_part('epoch', max(at) OVER pair) - date_part('epoch', min(at) OVER pair) AS span_seconds
+    FROM gaps
+    WINDOW pair AS (PARTITION BY workload, initiator_addr, responder_addr, responder_port, protocol, day)
+),
+-- Equal stretches of the span, so many that two beats are expected in each.
+stretches AS (
+    SELECT
+        *,
+        least(24, beats / 2) AS bins,
+        least(
+            least(24, beats / 2) - 1,
+            floor((date_part('epoch', at) - date_part('epoch', first_at)) * least(24, beats / 2) / greatest(span_seconds, 1.0))
+        ) AS bin
+    FROM middles
+    WHERE beats >= 20
+),
+counted AS (
+    SELECT
+        *,
+        CAST(count(*) OVER (
+            PARTITION BY workload, initiator_addr, responder_addr, responder_port, protocol, day, bin
+        ) AS DOUBLE) AS in_bin
+    FROM stretches
+),
+measured AS (
+    SELECT
+        workload, initiator_addr, responder_addr, responder_port, protocol,
+        first_at, beats, bins, period, span_seconds,
+        max(end_time) AS last_seen,
+        sum(records) AS count,
+        evidence('vpc_flow', _source, _line) AS evidence,
+        sum(bytes_out) AS bytes_out,
+        sum(bytes_in) AS bytes_in,
+        min(interface_id) AS interface_id,
+        min(account_id) AS account_id,
+        count(*) AS calls,
+        count(DISTINCT initiator_port) AS ports,
+        median(abs(gap - period)) AS gap_mad,
         percentile_cont(0.25) WITHIN GROUP (ORDER BY gap) AS gap_low,
         percentile_cont(0.75) WITHIN GROUP (ORDER BY gap) AS gap_high,
-        median(size) AS size,
+        middle_size,
+        median(abs(size - middle_size)) AS size_mad,
         percentile_cont(0.25) WITHIN GROUP (ORDER BY size) AS size_low,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY size) AS size_high
-    FROM beats
-    GROUP BY pair
-),
-spreads AS (
-    SELECT b.pair, median(abs(b.gap - m.period)) AS gap_mad, median(abs(b.size - m.size)) AS size_mad
-    FROM beats b
-    JOIN middles m ON m.pair = b.pair
-    GROUP BY b.pair
-),
--- Whether it goes on all the time: how many stretches of the span have calls, and how evenly.
-stretches AS (
-    SELECT pair, count(*) AS used, -sum(part * ln(part)) AS entropy
-    FROM (
-        SELECT p.pair, count(*) / CAST(p.beats AS DOUBLE) AS part
-        FROM beats b
-        JOIN pairs p ON p.pair = b.pair
-        GROUP BY
-            p.pair, p.beats,
-            least(
-                p.bins - 1,
-                floor((date_part('epoch', b.at) - date_part('epoch', p.first_at)) * p.bins / greatest(p.span_seconds, 1.0))
-            )
-    )
-    GROUP BY pair
+        percentile_cont(0.75) WITHIN GROUP (ORDER BY size) AS size_high,
+        sum(1 / in_bin) / bins AS coverage,
+        -- The entropy of the stretches, as each call has the logarithm of its own stretch.
+        (ln(CAST(count(*) AS DOUBLE)) - avg(ln(in_bin))) / ln(CAST(bins AS DOUBLE)) AS evenness
+    FROM counted
+    GROUP BY
+        workload, initiator_addr, responder_addr, responder_port, protocol, day,
+        first_at, beats, bins, period, span_seconds, middle_size
 ),
 scores AS (
     SELECT
-        p.*, m.period,
+        *,
         -- The spread, and whether early and late balance (Bowley's skew).
-        0.7 * greatest(0.0, 1 - s.gap_mad / greatest(m.period, 1.0))
-            + 0.3 * (1 - CASE WHEN m.gap_high > m.gap_low THEN abs(m.gap_low + m.gap_high - 2 * m.period) / (m.gap_high - m.gap_low) ELSE 0 END)
+        0.7 * greatest(0.0, 1 - gap_mad / greatest(period, 1.0))
+            + 0.3 * (1 - CASE WHEN gap_high > gap_low THEN abs(gap_low + gap_high - 2 * period) / (gap_high - gap_low) ELSE 0 END)
             AS interval_score,
-        0.7 * greatest(0.0, 1 - s.size_mad / greatest(m.size, 1.0))
-            + 0.3 * (1 - CASE WHEN m.size_high > m.size_low THEN abs(m.size_low + m.size_high - 2 * m.size) / (m.size_high - m.size_low) ELSE 0 END)
-            AS size_score,
-        st.entropy / ln(CAST(p.bins AS DOUBLE)) AS evenness,
-        st.used / CAST(p.bins AS DOUBLE) AS coverage
-    FROM pairs p
-    JOIN middles m ON m.pair = p.pair
-    JOIN spreads s ON s.pair = p.pair
-    JOIN stretches st ON st.pair = p.pair
+        0.7 * greatest(0.0, 1 - size_mad / greatest(middle_size, 1.0))
+            + 0.3 * (1 - CASE WHEN size_high > size_low THEN abs(size_low + size_high - 2 * middle_size) / (size_high - size_low) ELSE 0 END)
+            AS size_score
+    FROM measured
 ),
 judged AS (
     SELECT
-        s.*, t.callers, t.first_contact, l.workloads,
+        s.*, t.callers, t.first_contact,
         t.callers <= 2 OR t.callers * 50 <= l.workloads AS is_rare,
         -- From ports of its own every call has a record of its own, with its own second.
         CASE WHEN s.ports * 2 > s.calls THEN 5.0 ELSE 2.5 * l.window_seconds END AS shortest_period_seconds,
@@ -152,52 +158,44 @@ judged AS (
     FROM scores s
     JOIN targets t ON t.responder_addr = s.responder_addr AND t.responder_port = s.responder_port
     CROSS JOIN log l
-),
-verdicts AS (
-    SELECT
-        *,
-        risk >= 80
-            AND interval_score >= 0.6
-            AND span_seconds >= 21600
-            AND period >= shortest_period_seconds
-            AND (coverage >= 0.9 OR coverage >= 0.8 AND is_rare) AS is_beacon
-    FROM judged
 )
 SELECT
-    v.first_at AS first_seen,
-    max(m.end_time) AS last_seen,
-    sum(m.records) AS count,
-    evidence('vpc_flow', m._source, m._line) AS evidence,
-    v.workload,
-    v.initiator_addr,
-    v.responder_addr,
-    v.responder_port,
-    v.protocol,
-    v.risk,
+    first_at AS first_seen,
+    last_seen,
+    count,
+    evidence,
+    workload,
+    initiator_addr,
+    responder_addr,
+    responder_port,
+    protocol,
+    risk,
     CASE
-        WHEN NOT (v.is_beacon AND v.is_rare) OR is_private_ip(v.responder_addr) THEN 'informational'
-        WHEN v.first_contact >= $window_start + CAST($learn AS INTERVAL) THEN 'medium'
+        WHEN NOT is_rare
+            OR is_private_ip(responder_addr)
+            OR risk < 80
+            OR interval_score < 0.6
+            OR span_seconds < 21600
+            OR period < shortest_period_seconds
+            OR coverage < 0.8
+            THEN 'informational'
+        WHEN first_contact - CAST($learn AS INTERVAL) >= $window_start THEN 'medium'
         ELSE 'low'
     END AS severity,
-    v.beats,
-    CAST(round(v.period) AS BIGINT) AS period_seconds,
+    beats,
+    CAST(round(period) AS BIGINT) AS period_seconds,
     CASE
-        WHEN v.span_seconds >= 7200 THEN concat(CAST(v.span_seconds / 3600 AS BIGINT), ' hours')
-        ELSE concat(CAST(v.span_seconds / 60 AS BIGINT), ' minutes')
+        WHEN span_seconds >= 7200 THEN concat(CAST(span_seconds / 3600 AS BIGINT), ' hours')
+        ELSE concat(CAST(span_seconds / 60 AS BIGINT), ' minutes')
     END AS span,
-    round(v.interval_score, 2) AS interval_score,
-    round(v.size_score, 2) AS size_score,
-    round(v.evenness, 2) AS evenness,
-    round(v.coverage, 2) AS coverage,
-    v.shortest_period_seconds,
-    v.callers,
-    sum(m.bytes_out) AS bytes_out,
-    sum(m.bytes_in) AS bytes_in,
-    min(m.interface_id) AS interface_id,
-    min(m.account_id) AS account_id
-FROM verdicts v
-JOIN members m ON m.pair = v.pair
-GROUP BY
-    v.pair, v.first_at, v.workload, v.initiator_addr, v.responder_addr, v.responder_port, v.protocol, v.risk,
-    v.is_beacon, v.is_rare, v.first_contact, v.beats, v.period, v.span_seconds, v.interval_score, v.size_score,
-    v.evenness, v.coverage, v.shortest_period_seconds, v.callers
+    round(interval_score, 2) AS interval_score,
+    round(size_score, 2) AS size_score,
+    round(evenness, 2) AS evenness,
+    round(coverage, 2) AS coverage,
+    shortest_period_seconds,
+    callers,
+    bytes_out,
+    bytes_in,
+    interface_id,
+    account_id
+FROM judged

@@ -64,7 +64,13 @@ mod tests {
 
     #[test]
     fn addresses_come_back_as_they_were() {
-        for text in ["10.0.0.1", "0.0.0.0", "255.255.255.255", "fd00:12::7", "2001:db8::1:0:0:1"] {
+        for text in [
+            "10.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "fd00:12::7",
+            "2001:db8::1:0:0:1",
+        ] {
             let mut back = String::new();
             write(&parse(text.as_bytes()).unwrap(), &mut back);
             assert_eq!(back, text);
@@ -73,7 +79,18 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_none() {
-        for text in ["", "-", "10.0.0", "10.0.0.256", "10.0.0.1.2", "010.0.0.1", "1..2.3", "10.0.0.1 ", "eni-1", "1.2.3."] {
+        for text in [
+            "",
+            "-",
+            "10.0.0",
+            "10.0.0.256",
+            "10.0.0.1.2",
+            "010.0.0.1",
+            "1..2.3",
+            "10.0.0.1 ",
+            "eni-1",
+            "1.2.3.",
+        ] {
             assert_eq!(parse(text.as_bytes()), None, "{text:?}");
             assert!(text.parse::<std::net::IpAddr>().is_err(), "{text:?}");
         }

@@ -335,16 +335,19 @@ impl Connection {
         let established = self.has(0, flag::SYN)
             && self.has(1, flag::SYN)
             && self.packets(0).min(self.packets(1)) >= 2
-            && self.packets(0).max(self.packets(1)) >= 3;
+            && self.packets(0).max(self.packets(1)) >= 3
+            && record.start > self.end;
         if !ended && !established {
             return None;
         }
         let own = self.by(interface).map_or(i64::MIN, |seen| seen.end[way]);
-        if self.counting[way] == Some(interface) && own < record.start {
+        // Without a record of its own that way, this is the first of the same handshake.
+        let is_later = own != i64::MIN && own < record.start;
+        if self.counting[way] == Some(interface) && is_later {
             // Every record of this interface is in one of the two, so it goes on counting.
             return Some(self.counting);
         }
-        // Another end may just be late to log what is already there.
+        // The other direction, or the other end, may just be next to log what is already there.
         let skew = if own == i64::MIN { SKEW } else { 0 };
         (record.start > self.end.saturating_add(skew)).then_some([None; 2])
     }

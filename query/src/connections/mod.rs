@@ -67,4 +67,5 @@ pub const NAME: &str = "connections";
 pub const SOURCE: &str = "vpc_flow";
 
 /// What it is, for people.
-pub const ABOUT: &str = "Connections, stitched from the flow records of both directions, all windows and both ends.";
+pub const ABOUT: &str =
+    "Connections, stitched from the flow records of both directions, all windows and both ends.";

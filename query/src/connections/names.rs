@@ -54,7 +54,11 @@ impl Names {
 
 impl Inner {
     /// Number of the interface and workload behind `key`, which tells them apart.
-    pub fn who(&mut self, key: &[u8], make: impl FnOnce() -> (Option<Box<str>>, Vec<Option<Box<str>>>)) -> u32 {
+    pub fn who(
+        &mut self,
+        key: &[u8],
+        make: impl FnOnce() -> (Option<Box<str>>, Vec<Option<Box<str>>>),
+    ) -> u32 {
         if let Some(&number) = self.who_of.get(key) {
             return number;
         }

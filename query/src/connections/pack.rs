@@ -114,7 +114,10 @@ impl ExecutionPlan for PackExec {
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(PackExec::new(children.swap_remove(0), Arc::clone(&self.names))))
+        Ok(Arc::new(PackExec::new(
+            children.swap_remove(0),
+            Arc::clone(&self.names),
+        )))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -271,7 +274,10 @@ impl Packer {
                 Some(b"egress") => Direction::Egress,
                 _ => Direction::Unknown,
             },
-            flags: columns.flags.is_valid(row).then(|| columns.flags.value(row) as u16),
+            flags: columns
+                .flags
+                .is_valid(row)
+                .then(|| columns.flags.value(row) as u16),
             bytes: count_at(columns.bytes, row),
             packets: count_at(columns.packets, row),
             who: self.who(columns, row),
@@ -298,7 +304,10 @@ impl Packer {
             return number;
         }
         let number = self.names.lock().who(&self.key, || {
-            let workload = columns.workload.iter().map(|column| text_at(column, row).map(Box::from));
+            let workload = columns
+                .workload
+                .iter()
+                .map(|column| text_at(column, row).map(Box::from));
             (interface.map(Box::from), workload.collect())
         });
         self.whos.insert(self.key.as_slice().into(), number);

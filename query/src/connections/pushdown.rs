@@ -7,8 +7,8 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Expr, Operator, col, lit};
 
 /// The condition on records of `vpc_flow` that every record of a connection with
 /// `filter` fulfils; none if nothing is known of them.
@@ -30,7 +30,11 @@ pub fn on_records(filter: &Expr) -> Option<Expr> {
             }
             _ => None,
         },
-        Expr::InList(InList { expr, list, negated: false }) => {
+        Expr::InList(InList {
+            expr,
+            list,
+            negated: false,
+        }) => {
             let Expr::Column(column) = &**expr else {
                 return None;
             };

@@ -41,19 +41,28 @@ impl Row {
     }
 
     fn way(&self, outward: bool) -> usize {
-        if outward { self.initiator } else { 1 - self.initiator }
+        if outward {
+            self.initiator
+        } else {
+            1 - self.initiator
+        }
     }
 
     fn bytes(&self, outward: bool) -> i64 {
-        self.counted(outward).map_or(0, |seen| seen.bytes[self.way(outward)])
+        self.counted(outward)
+            .map_or(0, |seen| seen.bytes[self.way(outward)])
     }
 
     fn packets(&self, outward: bool) -> i64 {
-        self.counted(outward).map_or(0, |seen| seen.packets[self.way(outward)])
+        self.counted(outward)
+            .map_or(0, |seen| seen.packets[self.way(outward)])
     }
 
     fn windows(&self) -> i64 {
-        let of = |outward| self.counted(outward).map_or(0, |seen| seen.records[self.way(outward)]);
+        let of = |outward| {
+            self.counted(outward)
+                .map_or(0, |seen| seen.records[self.way(outward)])
+        };
         i64::from(of(true).max(of(false)))
     }
 
@@ -64,7 +73,9 @@ impl Row {
 
     /// The interface that was seen to be at an end, and at that only.
     fn at(&self, end: usize) -> Option<&Seen> {
-        self.connection.seen().find(|seen| seen.is_at[end] && !seen.is_at[1 - end])
+        self.connection
+            .seen()
+            .find(|seen| seen.is_at[end] && !seen.is_at[1 - end])
     }
 
     /// The interface that stands for the connection.
@@ -89,7 +100,11 @@ pub fn batch(closed: Vec<Closed>, schema: &SchemaRef, names: &Inner) -> Result<R
         .map(|field| column(field.name(), &rows, names))
         .collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 fn column(name: &str, rows: &[Row], names: &Inner) -> Result<ArrayRef> {
@@ -99,7 +114,9 @@ fn column(name: &str, rows: &[Row], names: &Inner) -> Result<ArrayRef> {
         "initiator_addr" => addresses(rows, true),
         "responder_addr" => addresses(rows, false),
         "initiator_port" => ints(rows, |row| Some(row.connection.key.port(row.initiator).into())),
-        "responder_port" => ints(rows, |row| Some(row.connection.key.port(1 - row.initiator).into())),
+        "responder_port" => ints(rows, |row| {
+            Some(row.connection.key.port(1 - row.initiator).into())
+        }),
         "protocol" => ints(rows, |row| match row.connection.key.protocol() {
             NO_PROTOCOL => None,
             protocol => Some(protocol.into()),
@@ -137,20 +154,30 @@ fn column(name: &str, rows: &[Row], names: &Inner) -> Result<ArrayRef> {
                 Ending::Open => "open",
             })
         }),
-        "complete" => Arc::new(rows.iter().map(|row| Some(row.is_complete())).collect::<BooleanArray>()),
-        "interface_id" => texts(rows, |row| row.chief().and_then(|seen| names.interface_of(seen.who))),
+        "complete" => Arc::new(
+            rows.iter()
+                .map(|row| Some(row.is_complete()))
+                .collect::<BooleanArray>(),
+        ),
+        "interface_id" => texts(rows, |row| {
+            row.chief().and_then(|seen| names.interface_of(seen.who))
+        }),
         "interfaces" => interfaces(rows, names),
         "initiator_interface_id" => texts(rows, |row| {
-            row.at(row.initiator).and_then(|seen| names.interface_of(seen.who))
+            row.at(row.initiator)
+                .and_then(|seen| names.interface_of(seen.who))
         }),
         "responder_interface_id" => texts(rows, |row| {
-            row.at(1 - row.initiator).and_then(|seen| names.interface_of(seen.who))
+            row.at(1 - row.initiator)
+                .and_then(|seen| names.interface_of(seen.who))
         }),
         "_source" => texts(rows, |row| names.source_at(row.connection.evidence.0)),
         "_line" => longs(rows, |row| row.connection.evidence.1),
         other => {
             let Some(place) = WORKLOAD.iter().position(|column| *column == other) else {
-                return Err(DataFusionError::Internal(format!("connections has no column {other}")));
+                return Err(DataFusionError::Internal(format!(
+                    "connections has no column {other}"
+                )));
             };
             texts(rows, |row| {
                 let who = row.chief().and_then(|seen| names.who_at(seen.who))?;
@@ -185,7 +212,11 @@ fn addresses(rows: &[Row], is_initiator: bool) -> ArrayRef {
     let mut builder = StringViewBuilder::with_capacity(rows.len());
     let mut text = String::new();
     for row in rows {
-        let end = if is_initiator { row.initiator } else { 1 - row.initiator };
+        let end = if is_initiator {
+            row.initiator
+        } else {
+            1 - row.initiator
+        };
         text.clear();
         address::write(&row.connection.key.address(end), &mut text);
         builder.append_value(&text);

@@ -151,7 +151,10 @@ impl ExecutionPlan for StitchExec {
                 }
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            batches,
+        )))
     }
 }
 
@@ -170,7 +173,12 @@ struct Stitcher {
 }
 
 impl Stitcher {
-    fn new(names: Arc<Names>, settings: &Settings, schema: SchemaRef, reservation: MemoryReservation) -> Self {
+    fn new(
+        names: Arc<Names>,
+        settings: &Settings,
+        schema: SchemaRef,
+        reservation: MemoryReservation,
+    ) -> Self {
         let micros = |seconds: u64| i64::try_from(seconds).map_or(i64::MAX, |s| s.saturating_mul(1_000_000));
         let patience = Patience {
             idle: micros(settings.idle_seconds),
@@ -248,5 +256,91 @@ impl Stitcher {
         let rest = self.closed.split_off(self.closed.len().min(BATCH_ROWS));
         let closed = std::mem::replace(&mut self.closed, rest);
         rows::batch(closed, &self.schema, &self.names.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, Int64Array};
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+
+    use crate::connections::pack;
+    use crate::connections::record::{Action, Direction, NO_NAME, PACKED_BYTES, TCP};
+    use crate::connections::{COLUMNS, schema};
+
+    /// SYNs of this many clients, one a millisecond.
+    fn syns(clients: std::ops::Range<u32>) -> RecordBatch {
+        let mut packed = FixedSizeBinaryBuilder::new(PACKED_BYTES as i32);
+        for client in clients.clone() {
+            let mut src = [0; 16];
+            src[12..].copy_from_slice(&client.to_be_bytes());
+            let record = Record {
+                start: 0,
+                end: 0,
+                src,
+                dst: [1; 16],
+                srcport: 40_000,
+                dstport: 443,
+                protocol: TCP,
+                action: Action::Accept,
+                direction: Direction::Unknown,
+                flags: Some(2),
+                bytes: 60,
+                packets: 1,
+                who: 0,
+                source: NO_NAME,
+                line: 0,
+            };
+            packed.append_value(record.pack()).unwrap();
+        }
+        let times: Int64Array = clients.map(|client| i64::from(client) * 1000).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(times.clone()),
+            Arc::new(times),
+            Arc::new(packed.finish()),
+        ];
+        RecordBatch::try_new(pack::schema(), columns).unwrap()
+    }
+
+    fn stitcher(memory_bytes: usize) -> Stitcher {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory_bytes));
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        Stitcher::new(
+            Arc::new(Names::default()),
+            &Settings::default(),
+            schema(),
+            reservation,
+        )
+    }
+
+    #[test]
+    fn memory_bounds_what_is_open_and_the_oldest_go_first() {
+        let mut stitcher = stitcher(5_000 * Tracker::CONNECTION_BYTES);
+        for part in 0..10 {
+            stitcher.push(&syns(part * 4000..(part + 1) * 4000)).unwrap();
+            assert!(stitcher.tracker.open() <= 5_000, "{}", stitcher.tracker.open());
+        }
+        let open = stitcher.tracker.open();
+        assert!(open > 1_000, "{open} of 5,000");
+        let closed = stitcher.closed.len();
+        stitcher.tracker.finish(&mut stitcher.closed);
+        assert_eq!(stitcher.closed.len(), 40_000, "every record is in a connection");
+        let latest = |some: &[Closed]| some.iter().map(|closed| closed.connection.start).max();
+        let earliest = |some: &[Closed]| some.iter().map(|closed| closed.connection.start).min();
+        let (early, late) = stitcher.closed.split_at(closed);
+        // Rounded to days of the calendar, of sixteen seconds.
+        assert!(latest(early) <= earliest(late).map(|start| start + 16_000_000));
+        let batch = stitcher.take().unwrap();
+        assert_eq!(batch.num_columns(), COLUMNS.len());
+    }
+
+    #[test]
+    fn no_memory_at_all_is_an_error_that_says_so() {
+        let error = stitcher(100).push(&syns(0..10)).unwrap_err().to_string();
+        assert!(
+            error.contains("no memory for even 10 open connections"),
+            "{error}"
+        );
     }
 }

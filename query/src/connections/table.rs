@@ -97,7 +97,8 @@ impl TableProvider for ConnectionsTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let mut records = LogicalPlanBuilder::scan(SOURCE, provider_as_source(Arc::clone(&self.records)), None)?;
+        let mut records =
+            LogicalPlanBuilder::scan(SOURCE, provider_as_source(Arc::clone(&self.records)), None)?;
         for filter in filters.iter().filter_map(pushdown::on_records) {
             records = records.filter(filter)?;
         }

@@ -34,11 +34,21 @@ pub struct Truth {
 
 impl Truth {
     pub fn start_second(&self) -> i64 {
-        self.packets.iter().map(|packet| packet.at).min().unwrap_or(0).div_euclid(1000)
+        self.packets
+            .iter()
+            .map(|packet| packet.at)
+            .min()
+            .unwrap_or(0)
+            .div_euclid(1000)
     }
 
     pub fn end_second(&self) -> i64 {
-        self.packets.iter().map(|packet| packet.at).max().unwrap_or(0).div_euclid(1000)
+        self.packets
+            .iter()
+            .map(|packet| packet.at)
+            .max()
+            .unwrap_or(0)
+            .div_euclid(1000)
     }
 
     pub fn bytes(&self, outward: bool) -> i64 {
@@ -50,7 +60,9 @@ impl Truth {
     }
 
     fn of(&self, outward: bool) -> impl Iterator<Item = &Packet> {
-        self.packets.iter().filter(move |packet| packet.outward == outward)
+        self.packets
+            .iter()
+            .filter(move |packet| packet.outward == outward)
     }
 }
 
@@ -77,7 +89,12 @@ impl Rng {
 
 /// A TCP connection of about `packets` packets over `length` milliseconds, with handshake and end.
 pub fn tcp(rng: &mut Rng, at: i64, length: i64, packets: i64, ends: End) -> Vec<Packet> {
-    let packet = |at, outward, bytes, flags| Packet { at, outward, bytes, flags };
+    let packet = |at, outward, bytes, flags| Packet {
+        at,
+        outward,
+        bytes,
+        flags,
+    };
     let mut all = vec![
         packet(at, true, 60, 2),
         packet(at + 1, false, 60, 18),
@@ -199,7 +216,6 @@ pub fn estate(seed: u64, count: i64) -> Vec<Truth> {
             },
         };
         let ends = if rng.one_in(8) { End::Rst } else { End::Fin };
-        let end = at + hour;
         match rng.below(20) {
             // Long, with silences of up to forty minutes.
             0 => {
@@ -216,14 +232,24 @@ pub fn estate(seed: u64, count: i64) -> Vec<Truth> {
             4 => {
                 truth.packets = [0, 1000, 3000, 7000, 15_000]
                     .iter()
-                    .map(|after| Packet { at: at + after, outward: true, bytes: 60, flags: 2 })
+                    .map(|after| Packet {
+                        at: at + after,
+                        outward: true,
+                        bytes: 60,
+                        flags: 2,
+                    })
                     .collect();
             }
             // Refused.
             5 => {
                 truth.refused = true;
                 truth.logged = (false, true);
-                truth.packets = vec![Packet { at, outward: true, bytes: 60, flags: 2 }];
+                truth.packets = vec![Packet {
+                    at,
+                    outward: true,
+                    bytes: 60,
+                    flags: 2,
+                }];
             }
             // UDP, question and answer or a stream.
             6..=8 => {
@@ -249,7 +275,8 @@ pub fn estate(seed: u64, count: i64) -> Vec<Truth> {
                 let length = 2_000 + rng.below(200_000);
                 truth.packets = tcp(&mut rng, at, length, 8, ends);
                 let mut again = truth.clone();
-                let pause = 2_000 * i64::from(nth % 2 == 0) + 600_000 + rng.below(hour);
+                // A client waits a minute before it gives a port away again.
+                let pause = 60_000 + rng.below(hour);
                 again.packets = tcp(&mut rng, at + length + pause, 3_000, 6, End::Fin);
                 truths.push(again);
             }
@@ -258,7 +285,6 @@ pub fn estate(seed: u64, count: i64) -> Vec<Truth> {
                 truth.packets = tcp(&mut rng, at, length, packets, ends);
             }
         }
-        debug_assert!(end > at);
         truths.push(truth);
     }
     truths

@@ -11,7 +11,15 @@ const HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport ds
                       action log-status tcp-flags flow-direction pkt-srcaddr pkt-dstaddr ecs-service-name";
 
 /// One record: interface, `src:port`, `dst:port`, protocol, first and last second, flags, direction.
-fn record(interface: &str, from: &str, to: &str, protocol: u8, from_to: (i64, i64), flags: &str, way: &str) -> String {
+fn record(
+    interface: &str,
+    from: &str,
+    to: &str,
+    protocol: u8,
+    from_to: (i64, i64),
+    flags: &str,
+    way: &str,
+) -> String {
     let (src, srcport) = from.rsplit_once(':').unwrap();
     let (dst, dstport) = to.rsplit_once(':').unwrap();
     let (start, end) = (1_763_622_000 + from_to.0, 1_763_622_000 + from_to.1);
@@ -25,7 +33,10 @@ async fn session_of(lines: &[String]) -> (Session, tempfile::TempDir) {
     let folder = folder_of_its_own();
     let path = folder.path().join("flow.log");
     std::fs::write(&path, format!("{HEADER}\n{}\n", lines.join("\n"))).unwrap();
-    (open(&[("vpc_flow", path.to_string_lossy().into_owned())]).await, folder)
+    (
+        open(&[("vpc_flow", path.to_string_lossy().into_owned())]).await,
+        folder,
+    )
 }
 
 async fn answer(lines: &[String], sql: &str) -> Vec<String> {
@@ -121,7 +132,11 @@ async fn a_quiet_connection_is_one_and_a_silent_one_is_over() {
     // The same without flags: ten minutes of silence end a connection, if that is all one has.
     let plain: Vec<String> = lines
         .iter()
-        .map(|line| line.replace("OK 0 ", "OK - ").replace("OK 2 ", "OK - ").replace("OK 18 ", "OK - "))
+        .map(|line| {
+            line.replace("OK 0 ", "OK - ")
+                .replace("OK 2 ", "OK - ")
+                .replace("OK 18 ", "OK - ")
+        })
         .collect();
     assert_eq!(answer(&plain, sql).await, ["24|2|idle"]);
     let (session, _folder) = session_of(&plain).await;
@@ -133,11 +148,35 @@ async fn a_quiet_connection_is_one_and_a_silent_one_is_over() {
 async fn who_began_is_told_by_flags_then_by_port_then_guessed() {
     let by = "SELECT initiator_addr, initiator_by FROM connections";
     // The answer alone tells, and it tells against the ports.
-    let only_answer = [record("eni-a", "10.0.0.5:60000", "10.0.0.7:80", 6, (0, 1), "18", "egress")];
+    let only_answer = [record(
+        "eni-a",
+        "10.0.0.5:60000",
+        "10.0.0.7:80",
+        6,
+        (0, 1),
+        "18",
+        "egress",
+    )];
     assert_eq!(answer(&only_answer, by).await, ["10.0.0.7|tcp-flags"]);
-    let by_port = [record("eni-a", "10.0.0.5:53", "10.0.0.7:40000", 17, (0, 1), "-", "egress")];
+    let by_port = [record(
+        "eni-a",
+        "10.0.0.5:53",
+        "10.0.0.7:40000",
+        17,
+        (0, 1),
+        "-",
+        "egress",
+    )];
     assert_eq!(answer(&by_port, by).await, ["10.0.0.7|port"]);
-    let guess = [record("eni-a", "10.0.0.9:0", "10.0.0.7:0", 1, (0, 1), "-", "egress")];
+    let guess = [record(
+        "eni-a",
+        "10.0.0.9:0",
+        "10.0.0.7:0",
+        1,
+        (0, 1),
+        "-",
+        "egress",
+    )];
     assert_eq!(answer(&guess, by).await, ["10.0.0.9|first-record"]);
 }
 
@@ -158,7 +197,8 @@ async fn the_inner_side_of_a_nat_gateway_is_the_same_connection() {
     let whole = "203.0.113.9:443";
     let at_task = record("eni-task", CLIENT, whole, 6, (0, 5), "3", "egress");
     // The gateway logs its own address where the packet has the target's.
-    let at_gateway = record("eni-nat", CLIENT, whole, 6, (0, 5), "3", "ingress").replacen("203.0.113.9", "10.0.9.9", 1);
+    let at_gateway =
+        record("eni-nat", CLIENT, whole, 6, (0, 5), "3", "ingress").replacen("203.0.113.9", "10.0.9.9", 1);
     let sql = "SELECT responder_addr, bytes_out, interfaces FROM connections";
     assert_eq!(
         answer(&[at_task, at_gateway], sql).await,
@@ -181,7 +221,10 @@ async fn over_the_limit_connections_are_closed_early_and_say_so() {
     let limited = rows(&session, sql).await;
     assert_eq!(limited.len(), 2, "{limited:?}");
     assert!(limited[0].starts_with("limit|"), "{limited:?}");
-    let bytes: i64 = limited.iter().map(|row| row.rsplit_once('|').unwrap().1.parse::<i64>().unwrap()).sum();
+    let bytes: i64 = limited
+        .iter()
+        .map(|row| row.rsplit_once('|').unwrap().1.parse::<i64>().unwrap())
+        .sum();
     assert_eq!(bytes, 900_000);
 }
 
@@ -195,13 +238,17 @@ async fn conditions_do_not_cut_connections() {
         record("eni-a", "10.0.0.8:40000", SERVER, 6, (0, 5), "3", "egress"),
     ];
     for (condition, expected) in [
-        ("responder_port = 443 AND initiator_addr = '10.0.0.7'", "1|200|200"),
+        (
+            "responder_port = 443 AND initiator_addr = '10.0.0.7'",
+            "1|200|200",
+        ),
         ("start_time >= '2025-11-20T07:00:30Z'", "0||"),
         ("end_time < '2025-11-20T07:01:00Z'", "1|100|0"),
         ("protocol IN (6, 17) AND action = 'ACCEPT'", "2|300|200"),
         ("initiator_port = 443", "0||"),
     ] {
-        let sql = format!("SELECT count(*), sum(bytes_out), sum(bytes_in) FROM connections WHERE {condition}");
+        let sql =
+            format!("SELECT count(*), sum(bytes_out), sum(bytes_in) FROM connections WHERE {condition}");
         assert_eq!(answer(&lines, &sql).await, [expected], "{condition}");
     }
 }

@@ -81,7 +81,10 @@ fn assert_conserved(truths: &[Truth], stitched: &[Stitched]) {
 fn whole<'a>(truths: &'a [Truth], stitched: &[Stitched]) -> Vec<&'a Truth> {
     let mut by_begin: HashMap<_, Vec<&Stitched>> = HashMap::new();
     for row in stitched {
-        by_begin.entry((row.initiator, row.responder, row.start)).or_default().push(row);
+        by_begin
+            .entry((row.initiator, row.responder, row.start))
+            .or_default()
+            .push(row);
     }
     let offset = EPOCH_MS / 1000;
     truths
@@ -123,7 +126,16 @@ async fn of_generated_connections_99_in_100_come_out_whole() {
 
 /// A few connections on few tuples, so that ports are used again all the time.
 fn crowded() -> impl Strategy<Value = Vec<Truth>> {
-    let one = (0..3u8, 0..3u8, 0..2u16, 0..4u8, 1..400i64, 1..30i64, 0..4u8, any::<u64>());
+    let one = (
+        0..3u8,
+        0..3u8,
+        0..2u16,
+        0..4u8,
+        1..400i64,
+        1..30i64,
+        0..4u8,
+        any::<u64>(),
+    );
     prop::collection::vec(one, 1..25).prop_map(|specs| {
         let mut last_end: HashMap<(u8, u8, u16), i64> = HashMap::new();
         let mut truths = Vec::new();
@@ -132,7 +144,12 @@ fn crowded() -> impl Strategy<Value = Vec<Truth>> {
             let at = *free + pause * 1000 + i64::from(ends) * 45_000;
             let mut rng = Rng(seed);
             let packets = match kind {
-                0 => vec![Packet { at, outward: true, bytes: 60, flags: 2 }],
+                0 => vec![Packet {
+                    at,
+                    outward: true,
+                    bytes: 60,
+                    flags: 2,
+                }],
                 _ => {
                     let ends = [End::Fin, End::Fin, End::Rst, End::Open][usize::from(ends)];
                     tcp(&mut rng, at, length * 1000, i64::from(kind) * 7, ends)
