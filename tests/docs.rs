@@ -5,9 +5,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use datafusion::common::config::ExtensionOptions as _;
 use trailhound_detections::Catalog;
 use trailhound_ingest::column::{Column, Kind, PROVENANCE};
 use trailhound_ingest::formats::FORMATS;
+use trailhound_query::connections;
 use trailhound_query::functions::FUNCTIONS;
 
 const MADE: &str = "<!-- Made from the code by `BLESS=1 cargo test --test main docs`. Do not edit. -->\n\n";
@@ -79,6 +81,20 @@ fn formats_page() {
         }
         columns_table(&mut text, format.columns());
     }
+    let _ = write!(
+        text,
+        "\n## `{}`\n\n{} Made of `{}` where that is there, raw or in the lake. The settings, each for \
+         `SET connections.NAME = VALUE`:\n\n",
+        connections::NAME,
+        connections::ABOUT,
+        connections::SOURCE
+    );
+    for entry in connections::Settings::default().entries() {
+        let value = entry.value.unwrap_or_default();
+        let _ = writeln!(text, "- `{}` ({value}): {}", entry.key, entry.description);
+    }
+    text.push('\n');
+    columns_table(&mut text, connections::COLUMNS);
     check("formats.md", &text);
 }
 

@@ -20,7 +20,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use trailhound_query::Session;
+use trailhound_query::{Session, connections};
 
 use crate::alert::{self, Alert, Finding};
 use crate::coverage::Coverage;
@@ -140,6 +140,14 @@ fn runnable<'a>(session: &Session, rules: &[&'a Rule]) -> (Vec<&'a Rule>, Vec<No
             .reads
             .iter()
             .map(String::as_str)
+            // To say that connections are missing would help nobody: they are made of flow logs.
+            .map(|table| {
+                if table == connections::NAME {
+                    connections::SOURCE
+                } else {
+                    table
+                }
+            })
             .filter(|table| !there.iter().any(|name| name == table) && known.contains_key(*table))
             .collect();
         if missing.is_empty() {
@@ -218,7 +226,13 @@ async fn coverage(
     let micros = |time: Option<i64>| time.and_then(DateTime::from_timestamp_micros);
     let mut covered = BTreeMap::new();
     for name in needs.keys() {
-        let Some(table) = report.table(name) else { continue };
+        // What is made of another table covers what that covers.
+        let from = if name == connections::NAME {
+            connections::SOURCE
+        } else {
+            name
+        };
+        let Some(table) = report.table(from) else { continue };
         // The last event is inside of the stretch, so the stretch ends at the next full second.
         let last = micros(table.last()).map(|last| last.trunc_subsecs(0) + TimeDelta::seconds(1));
         let (from, to) = (asked.since.or(micros(table.first())), asked.until.or(last));

@@ -1,5 +1,7 @@
 //! House rules for the collection: what a single rule cannot check of itself.
 
+use trailhound_query::connections;
+
 use crate::catalog::{Catalog, Entry};
 use crate::error::{Error, Result};
 use crate::planning;
@@ -52,7 +54,9 @@ fn page_problems(entry: &Entry) -> Vec<Error> {
             problem(case.line, format!("two cases are called {:?}", case.name));
         }
         for log in &case.logs {
-            if !rule.tables().any(|table| table == log.table) {
+            // Connections are made of flow logs, so those are what such a rule's cases show.
+            let is_source = |table: &str| table == connections::NAME && log.table == connections::SOURCE;
+            if !rule.tables().any(|table| table == log.table || is_source(table)) {
                 problem(
                     case.line,
                     format!("the case has {} logs, which the rule does not read", log.table),

@@ -21,7 +21,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use trailhound_ingest::formats::FORMATS;
 use trailhound_ingest::reject::rejects_schema;
-use trailhound_query::functions;
+use trailhound_query::{connections, functions};
 
 use crate::error::{Error, Result};
 use crate::rule::{RESERVED, Rule};
@@ -41,7 +41,8 @@ pub fn known_schemas() -> BTreeMap<String, SchemaRef> {
         .iter()
         .map(|(name, columns)| ((*name).to_owned(), text_schema(columns)));
     let rejects = ("rejects".to_owned(), rejects_schema());
-    logs.chain(optional).chain([rejects]).collect()
+    let connections = (connections::NAME.to_owned(), connections::schema());
+    logs.chain(optional).chain([rejects, connections]).collect()
 }
 
 fn text_schema(columns: &[&str]) -> SchemaRef {

@@ -18,6 +18,7 @@ pub mod log_source;
 mod parquet;
 pub mod lake_table;
 mod lake_coverage;
+pub mod connections;
 pub mod rejects;
 pub mod ledger;
 pub mod enrichment;

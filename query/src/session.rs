@@ -20,6 +20,7 @@ use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
 use crate::enrichment::{Enrichment, EnrichmentFiles};
+use crate::connections::{self, ConnectionsTable};
 use crate::error::Error;
 use crate::functions;
 use crate::lake_table::{self, LakeTable};
@@ -165,7 +166,9 @@ impl Session {
             .with_memory_pool(Arc::new(pool))
             .build_arc()
             .map_err(plain)?;
-        let mut config = SessionConfig::new().with_information_schema(true);
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_option_extension(connections::Settings::default());
         if let Some(partitions) = options.partitions {
             config = config.with_target_partitions(partitions.max(1));
         }
@@ -283,6 +286,7 @@ impl Session {
             enrichment,
         };
         session.make_events_view().await?;
+        session.make_connections_table().await?;
         Ok(session)
     }
 
@@ -317,6 +321,25 @@ impl Session {
                 .await
                 .map_err(|error| crate::error::explain(&error, &sql, &[]))?;
         }
+        Ok(())
+    }
+
+    /// The table `connections`, where there are flow logs to make it of.
+    async fn make_connections_table(&self) -> Result<(), Error> {
+        let plain = |error| crate::error::explain(&error, "", &[]);
+        let taken = self.context.table_exist(connections::NAME).map_err(plain)?;
+        if taken || !self.context.table_exist(connections::SOURCE).map_err(plain)? {
+            return Ok(());
+        }
+        let records = self
+            .context
+            .table_provider(connections::SOURCE)
+            .await
+            .map_err(plain)?;
+        let table = Arc::new(ConnectionsTable::new(records));
+        self.context
+            .register_table(connections::NAME, table)
+            .map_err(plain)?;
         Ok(())
     }
 
@@ -441,10 +464,15 @@ impl Session {
                 (None, "object_digests") => {
                     "What CloudTrail's digests say of each object, by `trailhound verify`.".to_owned()
                 }
+                (None, connections::NAME) => connections::ABOUT.to_owned(),
                 (None, "events") => "All tables of records on one timeline.".to_owned(),
                 (None, _) => String::new(),
             };
-            let known = format.map_or(&[][..], |format| format.columns());
+            let known = match (format, name.as_str()) {
+                (Some(format), _) => format.columns(),
+                (None, connections::NAME) => connections::COLUMNS,
+                (None, _) => &[],
+            };
             let columns = provider
                 .schema()
                 .fields()

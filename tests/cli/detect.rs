@@ -51,7 +51,7 @@ fn an_alert_shows_its_records_and_the_next_step() {
     assert_eq!(alerts[0]["evidence"]["records"][0]["_line"], 2);
     for word in [
         "vpc_flow: 1 file read, 25 rows, 0 rejected",
-        "1 alert (1 high) from 3 rules",
+        "1 alert (1 high) from 5 rules",
         "not run: imds-ssrf-log (needs container_logs)",
         "WHERE _source = ",
     ] {
@@ -99,7 +99,7 @@ fn silence_says_what_was_watched() {
     let run = detect(&desk, &["--since", "2026-11-02", "--until", "2026-11-03"]);
     assert_eq!((run.code, run.out.as_str()), (0, ""));
     for word in [
-        "nothing found by 3 rules",
+        "nothing found by 5 rules",
         "vpc_flow watched from 2026-11-02 00:00:00Z to 2026-11-03 00:00:00Z: 1,440 minutes, 1,440 of them in 1 gap",
         "not run: cred-imdsv1",
         "(needs cloudtrail)",
