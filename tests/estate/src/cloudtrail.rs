@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use crate::network::{REGION, stranger};
-use crate::output::{Output, compact, day, gzip, iso};
+use crate::output::{Output, compact, day, iso};
 use crate::plan::{CLUSTER, Plan, Task, activity};
 use crate::rng::Rng;
 use crate::workloads::{Mode, Role};
@@ -88,7 +88,8 @@ impl<'a> Trail<'a> {
                 compact(delivered),
                 rng.letters(16),
             );
-            out.put(&key, &gzip(format!("{{\"Records\":[{}]}}", records.join(",")).as_bytes())?)?;
+            let text = format!("{{\"Records\":[{}]}}", records.join(","));
+            out.put_gzip(&key, text.as_bytes())?;
         }
         Ok(())
     }

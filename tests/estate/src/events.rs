@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::flow::runtime_id;
 use crate::network::REGION;
-use crate::output::{Output, format, gzip, iso, iso_ms};
+use crate::output::{Output, format, iso, iso_ms};
 use crate::plan::{Plan, Stop, Task};
 use crate::rng::Rng;
 use crate::workloads::Mode;
@@ -99,7 +99,7 @@ impl<'a> Events<'a> {
             text.push('\n');
         }
         let name = format(hour, "%Y/%m/%d/%H/ecs-events-1-%Y-%m-%d-%H-00-00-");
-        out.put(&format!("ecs-events/{name}{}.gz", rng.uuid()), &gzip(text.as_bytes())?)
+        out.put_gzip(&format!("ecs-events/{name}{}.gz", rng.uuid()), text.as_bytes())
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use crate::network::{REGION, aws_service};
 use crate::options::FlowFormat;
-use crate::output::{Output, compact, day, gzip};
+use crate::output::{Output, compact, day};
 use crate::plan::{CLUSTER, Owner, Plan};
 use crate::rng::Rng;
 
@@ -369,7 +369,7 @@ impl<'a> FlowLogs<'a> {
             compact(slot),
             self.rng.hex(8),
         );
-        out.put(&key, &gzip(&text)?)
+        out.put_gzip(&key, &text)
     }
 
     fn header(&self) -> String {

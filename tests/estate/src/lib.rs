@@ -11,6 +11,7 @@ pub mod truth;
 
 mod attacks;
 mod cloudtrail;
+mod deflate;
 mod events;
 mod flow;
 mod generate;

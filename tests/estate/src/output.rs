@@ -1,12 +1,12 @@
 //! Where things are written: file names, gzip, and times as text.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+
+use crate::deflate::gzip;
 
 /// Counts what it writes below one folder.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ impl Output {
         }
     }
 
+    /// Writes one object, compressed.
+    pub fn put_gzip(&mut self, key: &str, text: &[u8]) -> io::Result<()> {
+        self.put(key, &gzip(text))
+    }
+
     /// Writes one object. `key` is an S3 key: `/` separates.
     pub fn put(&mut self, key: &str, body: &[u8]) -> io::Result<()> {
         let path = self.root.join(key);
@@ -36,13 +41,6 @@ impl Output {
         self.bytes += body.len() as u64;
         Ok(())
     }
-}
-
-/// gzip with no time and no name in its header, so equal text gives equal bytes.
-pub(crate) fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-    encoder.write_all(text)?;
-    encoder.finish()
 }
 
 /// `2026-11-17T15:04:05Z`
