@@ -50,7 +50,12 @@ impl<'a> Trail<'a> {
         let mut calls = Vec::new();
         for deployment in &plan.deployments {
             if (hour..end).contains(&deployment.at) {
-                self.deploy(deployment.workload, deployment.revision, deployment.at, &mut calls);
+                self.deploy(
+                    deployment.workload,
+                    deployment.revision,
+                    deployment.at,
+                    &mut calls,
+                );
             }
         }
         for task in &plan.tasks {
@@ -102,7 +107,11 @@ impl<'a> Trail<'a> {
         let mut number = Rng::stream(plan.options.seed, "ci run", at as u64);
         let identity = self.session(CI_ROLE, &format!("run-{}", number.digits(9)), at - 90, None);
         let runner = Ipv4Addr::from(stranger(&mut Rng::stream(plan.options.seed, "runner", 0))).to_string();
-        let mode = if known.mode == Mode::Bridge { "bridge" } else { "awsvpc" };
+        let mode = if known.mode == Mode::Bridge {
+            "bridge"
+        } else {
+            "awsvpc"
+        };
         let request = json!({
             "family": known.name,
             "taskRoleArn": self.role_arn(&task_role(&known.name)),
@@ -200,9 +209,21 @@ impl<'a> Trail<'a> {
             return;
         }
         let own = match known.role {
-            Role::Worker => [("sqs", "GetQueueAttributes"), ("s3", "ListBuckets"), ("kms", "Decrypt")],
-            Role::Batch => [("s3", "GetBucketLocation"), ("kms", "GenerateDataKey"), ("ssm", "GetParameters")],
-            _ => [("secretsmanager", "GetSecretValue"), ("kms", "Decrypt"), ("dynamodb", "DescribeTable")],
+            Role::Worker => [
+                ("sqs", "GetQueueAttributes"),
+                ("s3", "ListBuckets"),
+                ("kms", "Decrypt"),
+            ],
+            Role::Batch => [
+                ("s3", "GetBucketLocation"),
+                ("kms", "GenerateDataKey"),
+                ("ssm", "GetParameters"),
+            ],
+            _ => [
+                ("secretsmanager", "GetSecretValue"),
+                ("kms", "Decrypt"),
+                ("dynamodb", "DescribeTable"),
+            ],
         };
         for _ in 0..rng.count(15 * activity(hour)) {
             let time = rng.range(from, until);
@@ -248,7 +269,12 @@ impl<'a> Trail<'a> {
             time: task.attached - 1,
             service: "ec2",
             name: "CreateNetworkInterface",
-            identity: self.session("AWSServiceRoleForECS", "ecs-eni-provisioning", task.attached - 60, Some("ecs")),
+            identity: self.session(
+                "AWSServiceRoleForECS",
+                "ecs-eni-provisioning",
+                task.attached - 60,
+                Some("ecs"),
+            ),
             from: "ecs.amazonaws.com".to_owned(),
             agent: "ecs.amazonaws.com",
             request,
@@ -284,7 +310,10 @@ impl<'a> Trail<'a> {
             }
             let mut of = Rng::stream(seed, "person", person);
             let from = Ipv4Addr::from(stranger(&mut of)).to_string();
-            let name = format!("{}@example.com", ["ana", "ben", "chloe", "dmitri", "eve", "farid"][person as usize]);
+            let name = format!(
+                "{}@example.com",
+                ["ana", "ben", "chloe", "dmitri", "eve", "farid"][person as usize]
+            );
             let identity = self.session("engineer", &name, hour - 600, None);
             for _ in 0..2 + rng.below(12) {
                 let (service, name) = *rng.pick(&[
@@ -345,7 +374,9 @@ impl<'a> Trail<'a> {
 
     fn record(&self, call: Call<'_>, rng: &mut Rng) -> Value {
         let host = format!("{}.{REGION}.amazonaws.com", call.service);
-        let read = ["Describe", "Get", "List", "Filter"].iter().any(|verb| call.name.starts_with(verb));
+        let read = ["Describe", "Get", "List", "Filter"]
+            .iter()
+            .any(|verb| call.name.starts_with(verb));
         let mut record = json!({
             "eventVersion": "1.11",
             "userIdentity": call.identity,

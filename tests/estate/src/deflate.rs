@@ -107,7 +107,11 @@ fn deflate(text: &[u8], out: &mut Bits) {
 
 fn common(before: &[u8], here: &[u8]) -> usize {
     let most = here.len().min(MATCH_MAX);
-    before.iter().zip(&here[..most]).take_while(|(a, b)| a == b).count()
+    before
+        .iter()
+        .zip(&here[..most])
+        .take_while(|(a, b)| a == b)
+        .count()
 }
 
 /// A length from 3 to 258 and a distance from 1 to 32,768: codes and extra bits.
@@ -175,7 +179,9 @@ mod tests {
         let packed = gzip(text);
         let mut read = Vec::new();
         // It checks the checksum and the length too.
-        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut read).unwrap();
+        flate2::read::GzDecoder::new(&packed[..])
+            .read_to_end(&mut read)
+            .unwrap();
         assert!(read == text, "{} bytes", text.len());
         packed.len()
     }
@@ -211,7 +217,12 @@ mod tests {
     fn log_lines_shrink() {
         let mut rng = Rng::stream(3, "deflate", 0);
         let text: String = (0..5000)
-            .map(|_| format!("2 491557121441 eni-06b1e94246553193b 10.20.0.24 10.20.96.{} 40300 3000 ACCEPT OK\n", rng.below(200)))
+            .map(|_| {
+                format!(
+                    "2 491557121441 eni-06b1e94246553193b 10.20.0.24 10.20.96.{} 40300 3000 ACCEPT OK\n",
+                    rng.below(200)
+                )
+            })
             .collect();
         let size = there_and_back(text.as_bytes());
         assert!(size * 8 < text.len(), "{size} of {}", text.len());

@@ -13,7 +13,14 @@ use crate::rng::Rng;
 use crate::workloads::Mode;
 
 /// The states of a task that make an event, in their order.
-const STATES: [&str; 6] = ["PROVISIONING", "PENDING", "RUNNING", "STOPPING", "DEPROVISIONING", "STOPPED"];
+const STATES: [&str; 6] = [
+    "PROVISIONING",
+    "PENDING",
+    "RUNNING",
+    "STOPPING",
+    "DEPROVISIONING",
+    "STOPPED",
+];
 
 /// Writes the events hour by hour.
 pub(crate) struct Events<'a> {
@@ -37,7 +44,11 @@ impl<'a> Events<'a> {
                 task.stopping.saturating_add(3),
                 task.stopped,
             ];
-            times.extend(at.into_iter().enumerate().map(|(state, time)| (time, index, state)));
+            times.extend(
+                at.into_iter()
+                    .enumerate()
+                    .map(|(state, time)| (time, index, state)),
+            );
         }
         times.retain(|(time, ..)| *time < plan.options.end());
         times.sort_unstable();
@@ -67,7 +78,8 @@ impl<'a> Events<'a> {
             self.next += 1;
             // One draw an event, so that the same ones are missing whatever else changes.
             let number = (task * STATES.len() + state) as u64;
-            if Rng::stream(plan.options.seed, "drop", number).below(100) < u64::from(plan.options.drop_events) {
+            if Rng::stream(plan.options.seed, "drop", number).below(100) < u64::from(plan.options.drop_events)
+            {
                 self.dropped += 1;
                 continue;
             }
@@ -80,7 +92,12 @@ impl<'a> Events<'a> {
         }
         for deployment in &plan.deployments {
             if (hour..hour + 3600).contains(&deployment.at) {
-                lines.push(deployment_event(plan, deployment.workload, deployment.at, &mut rng));
+                lines.push(deployment_event(
+                    plan,
+                    deployment.workload,
+                    deployment.at,
+                    &mut rng,
+                ));
             }
         }
         // In no order.
@@ -201,8 +218,14 @@ fn task_event(plan: &Plan, task: &Task, time: i64, state: usize, rng: &mut Rng) 
     }
     if stopping {
         let (code, reason) = match task.stop {
-            Stop::Finished => ("EssentialContainerExited", "Essential container in task exited".to_owned()),
-            Stop::Crashed => ("EssentialContainerExited", "Essential container in task exited".to_owned()),
+            Stop::Finished => (
+                "EssentialContainerExited",
+                "Essential container in task exited".to_owned(),
+            ),
+            Stop::Crashed => (
+                "EssentialContainerExited",
+                "Essential container in task exited".to_owned(),
+            ),
             _ => (
                 "ServiceSchedulerInitiated",
                 format!("Scaling activity initiated by (deployment {})", task.deployment),
@@ -238,7 +261,14 @@ fn instance_event(plan: &Plan, instance: usize, time: i64, rng: &mut Rng) -> Val
         "versionInfo": {"agentHash": "cb4d21a7", "agentVersion": "1.98.0", "dockerVersion": "25.0.8"},
         "updatedAt": iso(time),
     });
-    envelope(plan, "ECS Container Instance State Change", time, arn, detail, rng)
+    envelope(
+        plan,
+        "ECS Container Instance State Change",
+        time,
+        arn,
+        detail,
+        rng,
+    )
 }
 
 fn deployment_event(plan: &Plan, workload: usize, time: i64, rng: &mut Rng) -> Value {

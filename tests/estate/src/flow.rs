@@ -198,7 +198,9 @@ impl<'a> FlowLogs<'a> {
             Party::Eni(eni) => plan.enis[eni].address,
             Party::Outside(address) | Party::Vacant(address) => address,
         };
-        let Connection { from, to, from_port, .. } = *connection;
+        let Connection {
+            from, to, from_port, ..
+        } = *connection;
         let (source, target) = (address(from), address(to));
         let straight = [source, target, source, target];
         if let Party::Eni(eni) = from {
@@ -216,7 +218,14 @@ impl<'a> FlowLogs<'a> {
                 let own = plan.enis[nat].address;
                 // The gateway puts a port of its own in place of the client's.
                 let port = 1024 + ((connection.at as u64 * 31 + u64::from(from_port) * 7) % 64_000) as u16;
-                self.record(connection, nat, false, 1, [source, own, source, target], from_port);
+                self.record(
+                    connection,
+                    nat,
+                    false,
+                    1,
+                    [source, own, source, target],
+                    from_port,
+                );
                 self.record(connection, nat, true, 8, [own, target, own, target], port);
             }
         }
@@ -239,7 +248,14 @@ impl<'a> FlowLogs<'a> {
         ends: [u32; 4],
         from_port: u16,
     ) {
-        let Connection { at, seconds, to_port, protocol, fate, .. } = *connection;
+        let Connection {
+            at,
+            seconds,
+            to_port,
+            protocol,
+            fate,
+            ..
+        } = *connection;
         let window = self.window;
         // Windows of different interfaces do not begin together.
         let phase = (eni as i64 * 7) % window;
@@ -293,7 +309,11 @@ impl<'a> FlowLogs<'a> {
                 self.push(Record {
                     eni: eni as u32,
                     ends: if request { ends } else { [b, a, d, c] },
-                    ports: if request { (from_port, to_port) } else { (to_port, from_port) },
+                    ports: if request {
+                        (from_port, to_port)
+                    } else {
+                        (to_port, from_port)
+                    },
                     protocol,
                     flags,
                     accepted: match fate {
@@ -419,7 +439,11 @@ impl<'a> FlowLogs<'a> {
             text.push(b' ');
             push_number(text, number);
         }
-        text.extend_from_slice(if record.accepted { b" ACCEPT OK" } else { b" REJECT OK" });
+        text.extend_from_slice(if record.accepted {
+            b" ACCEPT OK"
+        } else {
+            b" REJECT OK"
+        });
         if plan.options.flow_format != FlowFormat::V2 {
             text.push(b' ');
             push(text, &known.place);
@@ -503,7 +527,11 @@ fn eni_text(plan: &Plan, index: usize) -> EniText {
         Owner::Task(task) => {
             let task = &plan.tasks[task];
             let workload = &plan.workloads[task.workload];
-            let service = if workload.is_service() { workload.name.as_str() } else { "-" };
+            let service = if workload.is_service() {
+                workload.name.as_str()
+            } else {
+                "-"
+            };
             let host = match workload.fargate {
                 true => "- -".to_owned(),
                 false => format!("{} {}", plan.instance_arn(task.zone), plan.instances[task.zone].1),
@@ -532,7 +560,9 @@ fn eni_text(plan: &Plan, index: usize) -> EniText {
 
 /// The first container of a task, as Fargate names it.
 pub(crate) fn runtime_id(task: &str) -> String {
-    let number = task.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+    let number = task
+        .bytes()
+        .fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
     format!("{task}-{:010}", number % 10_000_000_000)
 }
 

@@ -74,8 +74,12 @@ pub fn generate(folder: &Path, options: &Options) -> Result<Summary> {
     for hour in (options.start..options.end()).step_by(3600) {
         traffic.hour(hour, &mut |connection| flows.add(&connection));
         for implant in &implants {
-            let from = implant.connections.partition_point(|connection| connection.at < hour);
-            let to = implant.connections.partition_point(|connection| connection.at < hour + 3600);
+            let from = implant
+                .connections
+                .partition_point(|connection| connection.at < hour);
+            let to = implant
+                .connections
+                .partition_point(|connection| connection.at < hour + 3600);
             for connection in &implant.connections[from..to] {
                 flows.add(connection);
             }
@@ -134,7 +138,11 @@ fn scale(plan: &Plan) -> u64 {
             low = scale;
         }
         let guess = scale * wanted / found.max(1);
-        scale = if guess > low && guess < high { guess } else { (low + high) / 2 };
+        scale = if guess > low && guess < high {
+            guess
+        } else {
+            (low + high) / 2
+        };
     }
     scale
 }
@@ -155,7 +163,12 @@ fn write_truth(folder: &Path, plan: &Plan, implants: &[Implant]) -> Result<()> {
         out.line(&Line::Workload(WorkloadTruth {
             name: workload.name.clone(),
             service: workload.is_service(),
-            mode: if workload.mode == Mode::Awsvpc { "awsvpc" } else { "bridge" }.to_owned(),
+            mode: if workload.mode == Mode::Awsvpc {
+                "awsvpc"
+            } else {
+                "bridge"
+            }
+            .to_owned(),
             role: format!("{:?}", workload.role).to_lowercase(),
             cde: workload.cde,
         }))?;
@@ -202,9 +215,15 @@ fn write_truth(folder: &Path, plan: &Plan, implants: &[Implant]) -> Result<()> {
 fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Result<()> {
     let mut out = Output::new(folder);
     let mut rng = Rng::stream(plan.options.seed, "declarations", 0);
-    out.put("declared/ip-ranges.json", published_ranges().to_string().as_bytes())?;
+    out.put(
+        "declared/ip-ranges.json",
+        published_ranges().to_string().as_bytes(),
+    )?;
 
-    let mut listed: BTreeSet<u32> = implants.iter().flat_map(|implant| implant.listed.clone()).collect();
+    let mut listed: BTreeSet<u32> = implants
+        .iter()
+        .flat_map(|implant| implant.listed.clone())
+        .collect();
     while listed.len() < 500 {
         listed.insert(stranger(&mut rng));
     }
@@ -221,7 +240,10 @@ fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Resul
     }
     out.put("declared/own-addresses.csv", text.as_bytes())?;
 
-    let (mut edges, mut regulated) = (String::from("from,to,port,protocol\n"), String::from("workload,tag\n"));
+    let (mut edges, mut regulated) = (
+        String::from("from,to,port,protocol\n"),
+        String::from("workload,tag\n"),
+    );
     let mut edge = |from: &str, to: &str, port: u16| edges.push_str(&format!("{from},{to},{port},6\n"));
     for workload in &plan.workloads {
         let name = workload.name.as_str();

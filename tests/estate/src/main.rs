@@ -64,7 +64,11 @@ fn main() -> Result<ExitCode> {
         Command::CheckIdentity { dir, answers } => {
             let report = check::identity::check(&dir, &answers)?;
             print!("{report}");
-            Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if report.passed() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Command::CheckAlerts { dir, alerts } => {
             print!("{}", check::alerts::check(&dir, &alerts)?);

@@ -31,7 +31,7 @@ pub struct Options {
     /// The same seed gives the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Flow records on a weekday, about.
+    /// Flow records on a weekday, about; health checks, log shipping and idle pools are a floor.
     #[arg(long, default_value_t = 400_000)]
     pub flow_records_a_day: u64,
     /// Put an attack for each network detection into the later half of the days.

@@ -134,7 +134,9 @@ impl Plan {
             workloads: workloads::workloads(options),
             tasks: Vec::new(),
             enis: Vec::new(),
-            instances: (0..INSTANCES).map(|_| (format!("i-0{}", rng.hex(16)), rng.hex(32))).collect(),
+            instances: (0..INSTANCES)
+                .map(|_| (format!("i-0{}", rng.hex(16)), rng.hex(32)))
+                .collect(),
             deployments: Vec::new(),
             by_workload: Vec::new(),
             balancers: Vec::new(),
@@ -147,9 +149,11 @@ impl Plan {
         plan.add_infrastructure(&mut rng);
         plan.add_services();
         plan.add_jobs();
-        plan.tasks.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        plan.tasks
+            .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         plan.assign_interfaces();
-        plan.deployments.sort_by_key(|deployment| (deployment.at, deployment.workload));
+        plan.deployments
+            .sort_by_key(|deployment| (deployment.at, deployment.workload));
         plan.by_workload = vec![Vec::new(); plan.workloads.len()];
         for (index, task) in plan.tasks.iter().enumerate() {
             plan.by_workload[task.workload].push(index);
@@ -171,7 +175,10 @@ impl Plan {
     }
 
     pub fn instance_arn(&self, instance: usize) -> String {
-        self.ecs_arn(&format!("container-instance/{CLUSTER}/{}", self.instances[instance].1))
+        self.ecs_arn(&format!(
+            "container-instance/{CLUSTER}/{}",
+            self.instances[instance].1
+        ))
     }
 
     pub fn ecs_arn(&self, rest: &str) -> String {
@@ -180,12 +187,18 @@ impl Plan {
 
     pub fn image(&self, workload: usize, revision: u32) -> String {
         let name = &self.workloads[workload].name;
-        format!("{}.dkr.ecr.{REGION}.amazonaws.com/{name}:1.{revision}.0", self.account)
+        format!(
+            "{}.dkr.ecr.{REGION}.amazonaws.com/{name}:1.{revision}.0",
+            self.account
+        )
     }
 
     pub fn digest(&self, workload: usize, revision: u32) -> String {
         let number = workload as u64 * 100_000 + u64::from(revision);
-        format!("sha256:{}", Rng::stream(self.options.seed, "digest", number).hex(64))
+        format!(
+            "sha256:{}",
+            Rng::stream(self.options.seed, "digest", number).hex(64)
+        )
     }
 
     /// A task of `workload` that takes requests at `time`.
@@ -196,7 +209,10 @@ impl Plan {
         let first = started.saturating_sub(64);
         let live = |task: usize| self.tasks[task].running <= time && time < self.tasks[task].stopping;
         let from = first + rng.below((started - first) as u64) as usize;
-        (from..started).chain(first..from).map(|at| all[at]).find(|&task| live(task))
+        (from..started)
+            .chain(first..from)
+            .map(|at| all[at])
+            .find(|&task| live(task))
     }
 
     /// The task of `workload` that has run longest at `time`.
@@ -222,33 +238,52 @@ impl Plan {
         };
         let zone_net = |zone: usize| VPC_BASE + ((zone as u32) << 8);
         for zone in 0..2 {
-            self.balancers.push(add(Owner::LoadBalancer, zone_net(zone) + 24 + zone as u32 * 31, zone, true));
+            self.balancers.push(add(
+                Owner::LoadBalancer,
+                zone_net(zone) + 24 + zone as u32 * 31,
+                zone,
+                true,
+            ));
         }
         for zone in 0..ZONES {
-            self.nats.push(add(Owner::Nat, zone_net(zone) + 7 + zone as u32 * 5, zone, true));
+            self.nats
+                .push(add(Owner::Nat, zone_net(zone) + 7 + zone as u32 * 5, zone, true));
         }
         for number in 0..ENDPOINTS.len() {
             let zone = number % ZONES;
             let address = DATA_NET + ((zone as u32) << 8) + 200 + number as u32;
-            self.endpoints.push(add(Owner::Endpoint(number), address, zone, false));
+            self.endpoints
+                .push(add(Owner::Endpoint(number), address, zone, false));
         }
         for number in 0..workloads::databases(&self.options) {
             let zone = number % ZONES;
             let address = DATA_NET + ((zone as u32) << 8) + 10 + number as u32;
-            self.databases.push(add(Owner::Database(number), address, zone, false));
-            self.caches.push(add(Owner::Cache(number), address + 90, zone, false));
+            self.databases
+                .push(add(Owner::Database(number), address, zone, false));
+            self.caches
+                .push(add(Owner::Cache(number), address + 90, zone, false));
         }
         for number in 0..INSTANCES {
             let zone = number % ZONES;
             let address = HOST_NET + ((zone as u32) << 8) + 40 + number as u32 * 17;
-            self.hosts.push(add(Owner::Instance(number), address, zone, false));
+            self.hosts
+                .push(add(Owner::Instance(number), address, zone, false));
         }
     }
 
     /// Services: brought up in the first minutes, deployed, scaled, crashed, replaced.
     fn add_services(&mut self) {
-        let Options { seed, start, days, services, tasks_a_day, .. } = self.options;
-        let replicas: u64 = (0..services as usize).map(|service| self.workloads[service].replicas).sum();
+        let Options {
+            seed,
+            start,
+            days,
+            services,
+            tasks_a_day,
+            ..
+        } = self.options;
+        let replicas: u64 = (0..services as usize)
+            .map(|service| self.workloads[service].replicas)
+            .sum();
         // Half of a day's tasks come from deployments.
         let deployed_permille = (u64::from(tasks_a_day) * 500 / replicas.max(1)).min(3000);
         for workload in 0..services as usize {
@@ -277,7 +312,11 @@ impl Plan {
             }
             for day in 0..i64::from(days) {
                 let midnight = start + day * 86_400;
-                let rate = if is_weekend(midnight) { deployed_permille / 6 } else { deployed_permille * 6 / 5 };
+                let rate = if is_weekend(midnight) {
+                    deployed_permille / 6
+                } else {
+                    deployed_permille * 6 / 5
+                };
                 for nth in 0..rng.count(rate) {
                     let time = midnight + rng.range(8 * 3600, 18 * 3600);
                     if time > start + 3600 {
@@ -297,7 +336,14 @@ impl Plan {
 
     /// Batch tasks: the nightly ones, and the rest of a day's tasks at fixed intervals.
     fn add_jobs(&mut self) {
-        let Options { seed, start, days, services, tasks_a_day, .. } = self.options;
+        let Options {
+            seed,
+            start,
+            days,
+            services,
+            tasks_a_day,
+            ..
+        } = self.options;
         let first = services as usize;
         let families = self.workloads.len() - first;
         let mut by_day = vec![0_u64; days as usize];
@@ -310,7 +356,10 @@ impl Plan {
         for day in 0..days as usize {
             let mut rng = Rng::stream(seed, "jobs", day as u64);
             let midnight = start + day as i64 * 86_400;
-            let count = u64::from(tasks_a_day).saturating_sub(by_day[day]).max(u64::from(tasks_a_day) / 5).max(2);
+            let count = u64::from(tasks_a_day)
+                .saturating_sub(by_day[day])
+                .max(u64::from(tasks_a_day) / 5)
+                .max(2);
             for nth in 0..count {
                 let nightly = nth < (count / 10).max(2);
                 let family = match nightly {
@@ -318,8 +367,14 @@ impl Plan {
                     false => 2 + nth as usize % (families - 2).max(1),
                 };
                 let (at, seconds) = match nightly {
-                    true => (3600 * (1 + nth as i64 % 2) + rng.range(0, 120), rng.range(1200, 4800)),
-                    false => (nth as i64 * 86_000 / count as i64 + rng.range(0, 40), rng.range(90, 900)),
+                    true => (
+                        3600 * (1 + nth as i64 % 2) + rng.range(0, 120),
+                        rng.range(1200, 4800),
+                    ),
+                    false => (
+                        nth as i64 * 86_000 / count as i64 + rng.range(0, 40),
+                        rng.range(90, 900),
+                    ),
                 };
                 let zone = rng.below(ZONES as u64) as usize;
                 let revision = 3 + day as u32 / 5;
@@ -361,7 +416,7 @@ impl Plan {
                 fresh[task.zone] += 1;
                 let host = fresh[task.zone];
                 TASK_NET + ((task.zone as u32) << 12) + host + 10
-            } else if rng.percent(25) {
+            } else if rng.percent(40) {
                 // The one that came back last, which is the hardest to tell apart.
                 pool.pop().unwrap_or_default()
             } else {
@@ -404,8 +459,14 @@ impl Life<'_> {
     fn start(&mut self, at: i64, slot: usize) -> usize {
         let bridge = self.plan.workloads[self.workload].mode == Mode::Bridge;
         let zone = slot % ZONES;
-        let mut task =
-            new_task(&mut self.rng, self.workload, self.revision, at, zone, self.deployment.clone());
+        let mut task = new_task(
+            &mut self.rng,
+            self.workload,
+            self.revision,
+            at,
+            zone,
+            self.deployment.clone(),
+        );
         task.instance = bridge.then_some(slot % INSTANCES);
         self.plan.tasks.push(task);
         self.plan.tasks.len() - 1
@@ -421,9 +482,15 @@ impl Life<'_> {
     fn deploy(&mut self, at: i64) {
         self.revision += 1;
         self.deployment = format!("ecs-svc/{}", self.rng.digits(19));
-        self.plan.deployments.push(Deployment { at, workload: self.workload, revision: self.revision });
+        self.plan.deployments.push(Deployment {
+            at,
+            workload: self.workload,
+            revision: self.revision,
+        });
         let old = std::mem::take(&mut self.live);
-        let count = old.len().max(self.plan.workloads[self.workload].replicas as usize);
+        let count = old
+            .len()
+            .max(self.plan.workloads[self.workload].replicas as usize);
         for slot in 0..count {
             let begun = at + 3 + slot as i64 / 2 * self.rng.range(8, 40);
             let new = self.start(begun, slot);

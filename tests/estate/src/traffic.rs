@@ -123,7 +123,12 @@ impl<'a> Traffic<'a> {
                 let from = Party::Outside(network::stranger(rng));
                 let at = hour + rng.range(0, 3600);
                 let ping = Connection::tcp(at, 2, from, Party::Eni(eni), 0, rng).attempt(Fate::Refused);
-                out(Connection { from_port: 0, protocol: ICMP, up: 84, ..ping });
+                out(Connection {
+                    from_port: 0,
+                    protocol: ICMP,
+                    up: 84,
+                    ..ping
+                });
             }
         }
     }
@@ -194,23 +199,33 @@ impl Share<'_> {
         let to = Party::Eni(self.plan.endpoints[0]);
         let long = self.open(self.from, self.until - self.from - 1, to, HTTPS, rng);
         let up = rng.size(40_000, 3);
-        out(long.sized(up, up / 20).busy((4 * self.scale / 1000).clamp(2, 100)));
+        out(long
+            .sized(up, up / 20)
+            .busy((4 * self.scale / 1000).clamp(1, 100)));
     }
 
     /// Pools renew their connections after a while.
     fn data(&self, rng: &mut Rng, out: &mut impl FnMut(Connection)) {
         let stores = [
-            (self.workload.database.map(|number| self.plan.databases[number]), MYSQL),
+            (
+                self.workload.database.map(|number| self.plan.databases[number]),
+                MYSQL,
+            ),
             (self.workload.cache.map(|number| self.plan.caches[number]), REDIS),
         ];
         for (store, port) in stores {
             let Some(store) = store else { continue };
             let mut at = self.from + rng.range(0, 30);
             while at < self.until {
-                let seconds = rng.range(1200, 1750);
+                // A pool with little to do keeps its connections longer.
+                let seconds = if self.scale < 700 {
+                    rng.range(3000, 3500)
+                } else {
+                    rng.range(1200, 1750)
+                };
                 let (up, down) = (rng.size(20_000, 3), rng.size(90_000, 4));
                 let pooled = self.open(at, seconds, Party::Eni(store), port, rng);
-                out(pooled.sized(up, down).busy((4 * self.scale / 1000).clamp(2, 100)));
+                out(pooled.sized(up, down).busy((4 * self.scale / 1000).clamp(1, 100)));
                 at += seconds + rng.range(1, 20);
             }
         }
@@ -271,7 +286,9 @@ impl Share<'_> {
                 out(self.open(at, seconds, store, MYSQL, rng).sized(size / 300, size));
             }
             let store = Party::Outside(network::s3(rng));
-            out(self.open(at, seconds, store, HTTPS, rng).sized(size / 2, size / 400));
+            out(self
+                .open(at, seconds, store, HTTPS, rng)
+                .sized(size / 2, size / 400));
         }
     }
 

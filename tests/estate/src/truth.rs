@@ -153,8 +153,12 @@ impl Truth {
     /// The file is not there, or not one that this program wrote.
     pub fn read(folder: &Path) -> Result<Truth> {
         let path = folder.join(FILE);
-        let file = File::open(&path)
-            .with_context(|| format!("opening {}: is this the folder of `estate generate`?", path.display()))?;
+        let file = File::open(&path).with_context(|| {
+            format!(
+                "opening {}: is this the folder of `estate generate`?",
+                path.display()
+            )
+        })?;
         let mut estate = None;
         let (mut workloads, mut owners, mut attacks) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in BufReader::new(file).lines().enumerate() {

@@ -168,8 +168,16 @@ pub(crate) fn workloads(options: &Options) -> Vec<Workload> {
                 role,
                 fargate: mode == Mode::Awsvpc && rng.percent(60),
                 port: *rng.pick(&[8080, 8080, 8080, 3000, 5000, 9090]),
-                replicas: if mode == Mode::Bridge { INSTANCES as u64 } else { spread.max(2) },
-                scales: if mode == Mode::Awsvpc && rng.percent(50) { 1 + rng.below(4) } else { 0 },
+                replicas: if mode == Mode::Bridge {
+                    INSTANCES as u64
+                } else {
+                    spread.max(2)
+                },
+                scales: if mode == Mode::Awsvpc && rng.percent(50) {
+                    1 + rng.below(4)
+                } else {
+                    0
+                },
                 load: 2 + rng.size(1, 3),
                 peers: Vec::new(),
                 database: rng.percent(60).then(|| rng.below(databases as u64) as usize),

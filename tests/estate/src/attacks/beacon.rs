@@ -38,7 +38,14 @@ pub(super) fn grid() -> impl Iterator<Item = Cell> {
 fn beacon(stage: &mut Stage<'_>) {
     let window = stage.plan.options.aggregation;
     let (period, jitter, hours) = stage.by([(1800, 30, 23), (1200, 15, 15), (300, 0, 11)]);
-    call(stage, Cell { period: period.max(3 * window), jitter }, hours * HOUR);
+    call(
+        stage,
+        Cell {
+            period: period.max(3 * window),
+            jitter,
+        },
+        hours * HOUR,
+    );
 }
 
 /// One cell of the grid: a day, or as long as its task lives.

@@ -8,13 +8,48 @@ use crate::workloads::{Mode, Role};
 const HOUR: i64 = 3600;
 
 pub(super) const KINDS: &[Kind] = &[
-    Kind { rule: "net-new-listen-port", seconds: [HOUR; 3], needs: Needs::Any, act: listen },
-    Kind { rule: "net-new-internal-edge", seconds: [HOUR; 3], needs: Needs::NotCde, act: edge },
-    Kind { rule: "net-admin-port-lateral", seconds: [HOUR; 3], needs: Needs::Any, act: lateral },
-    Kind { rule: "net-bruteforce-port", seconds: [HOUR; 3], needs: Needs::Any, act: guess },
-    Kind { rule: "net-profile-breach", seconds: [HOUR; 3], needs: Needs::Any, act: breach },
-    Kind { rule: "net-cde-scope-drift", seconds: [HOUR; 3], needs: Needs::NotCde, act: drift },
-    Kind { rule: "net-cleartext-regulated", seconds: [HOUR; 3], needs: Needs::Cde, act: clear },
+    Kind {
+        rule: "net-new-listen-port",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: listen,
+    },
+    Kind {
+        rule: "net-new-internal-edge",
+        seconds: [HOUR; 3],
+        needs: Needs::NotCde,
+        act: edge,
+    },
+    Kind {
+        rule: "net-admin-port-lateral",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: lateral,
+    },
+    Kind {
+        rule: "net-bruteforce-port",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: guess,
+    },
+    Kind {
+        rule: "net-profile-breach",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: breach,
+    },
+    Kind {
+        rule: "net-cde-scope-drift",
+        seconds: [HOUR; 3],
+        needs: Needs::NotCde,
+        act: drift,
+    },
+    Kind {
+        rule: "net-cleartext-regulated",
+        seconds: [HOUR; 3],
+        needs: Needs::Cde,
+        act: clear,
+    },
 ];
 
 /// A service that this workload never calls, and that runs at `time`: its
@@ -55,7 +90,11 @@ fn listen(stage: &mut Stage<'_>) {
     let port = stage.by([9999, 4545, 31_337]);
     let outside = stage.foreign();
     let inside = stranger(stage, false, stage.at).map(|(_, eni)| Party::Eni(eni));
-    let from = if stage.strength == 3 { outside } else { inside.unwrap_or(outside) };
+    let from = if stage.strength == 3 {
+        outside
+    } else {
+        inside.unwrap_or(outside)
+    };
     for nth in 0..count {
         let at = stage.at + nth * 3000 / count;
         let Some(host) = stage.host(at) else { continue };

@@ -140,7 +140,14 @@ impl<'a> Stage<'a> {
             crate::plan::Owner::Task(task) => self.plan.tasks[task].stopping - at,
             _ => seconds,
         };
-        Some(Connection::tcp(at, seconds.min(left), Party::Eni(host), to, port, &mut self.rng))
+        Some(Connection::tcp(
+            at,
+            seconds.min(left),
+            Party::Eni(host),
+            to,
+            port,
+            &mut self.rng,
+        ))
     }
 
     /// Adds a connection, and both of its ends to what an alert may name.
@@ -305,7 +312,11 @@ impl<'a> Places<'a> {
             let taken = days.filter(|day| self.used.contains(&(workload, *day))).count();
             let rank = (taken * 1000 + self.load[workload], -lives);
             // A task that lives long enough goes first, then a workload with few attacks.
-            let rank = if lives < seconds { (rank.0 + 100_000, rank.1) } else { rank };
+            let rank = if lives < seconds {
+                (rank.0 + 100_000, rank.1)
+            } else {
+                rank
+            };
             if best.as_ref().is_none_or(|(known, _)| rank < *known) {
                 best = Some((rank, (workload, task, at)));
             }

@@ -7,14 +7,54 @@ use crate::network;
 const HOUR: i64 = 3600;
 
 pub(super) const KINDS: &[Kind] = &[
-    Kind { rule: "net-new-external-peer", seconds: [HOUR, HOUR, 2 * HOUR], needs: Needs::Any, act: new_peer },
-    Kind { rule: "net-volume-anomaly", seconds: [2 * HOUR, 2 * HOUR, 3 * HOUR], needs: Needs::Worker, act: volume },
-    Kind { rule: "net-exfil-new-dest", seconds: [HOUR, HOUR, HOUR], needs: Needs::Any, act: exfil },
-    Kind { rule: "net-slow-exfil", seconds: [HOUR, HOUR, HOUR], needs: Needs::Any, act: slow_exfil },
-    Kind { rule: "net-long-conn", seconds: [32_000, 44_000, 72_000], needs: Needs::Any, act: long },
-    Kind { rule: "net-mining", seconds: [3000, 4 * HOUR, 10 * HOUR], needs: Needs::Any, act: mining },
-    Kind { rule: "net-threat-ip", seconds: [HOUR, HOUR, HOUR], needs: Needs::Any, act: threat },
-    Kind { rule: "net-spam-fanout", seconds: [HOUR, HOUR, HOUR], needs: Needs::Any, act: spam },
+    Kind {
+        rule: "net-new-external-peer",
+        seconds: [HOUR, HOUR, 2 * HOUR],
+        needs: Needs::Any,
+        act: new_peer,
+    },
+    Kind {
+        rule: "net-volume-anomaly",
+        seconds: [2 * HOUR, 2 * HOUR, 3 * HOUR],
+        needs: Needs::Worker,
+        act: volume,
+    },
+    Kind {
+        rule: "net-exfil-new-dest",
+        seconds: [HOUR, HOUR, HOUR],
+        needs: Needs::Any,
+        act: exfil,
+    },
+    Kind {
+        rule: "net-slow-exfil",
+        seconds: [HOUR, HOUR, HOUR],
+        needs: Needs::Any,
+        act: slow_exfil,
+    },
+    Kind {
+        rule: "net-long-conn",
+        seconds: [32_000, 44_000, 72_000],
+        needs: Needs::Any,
+        act: long,
+    },
+    Kind {
+        rule: "net-mining",
+        seconds: [3000, 4 * HOUR, 10 * HOUR],
+        needs: Needs::Any,
+        act: mining,
+    },
+    Kind {
+        rule: "net-threat-ip",
+        seconds: [HOUR, HOUR, HOUR],
+        needs: Needs::Any,
+        act: threat,
+    },
+    Kind {
+        rule: "net-spam-fanout",
+        seconds: [HOUR, HOUR, HOUR],
+        needs: Needs::Any,
+        act: spam,
+    },
 ];
 
 /// A first contact, with little data at an ordinary port, or more at an odd one.
@@ -36,7 +76,13 @@ fn volume(stage: &mut Stage<'_>) {
     let begins = stage.at - stage.at.rem_euclid(HOUR) + HOUR;
     for nth in 0..hours * 20 {
         let to = Party::Outside(network::s3(&mut stage.rng));
-        stage.send(begins + nth * 180 + 5, 150, to, 443, (an_hour / 20, an_hour / 900));
+        stage.send(
+            begins + nth * 180 + 5,
+            150,
+            to,
+            443,
+            (an_hour / 20, an_hour / 900),
+        );
     }
     stage.detail = format!("{an_hour} bytes an hour to S3 for {hours} hours");
 }
@@ -79,7 +125,11 @@ fn long(stage: &mut Stage<'_>) {
 /// Steady small traffic to a pool.
 fn mining(stage: &mut Stage<'_>) {
     let to = stage.foreign();
-    let (port, seconds) = stage.by([(3333_u16, 2700_i64), (14_444, 4 * HOUR - 60), (45_700, 10 * HOUR - 60)]);
+    let (port, seconds) = stage.by([
+        (3333_u16, 2700_i64),
+        (14_444, 4 * HOUR - 60),
+        (45_700, 10 * HOUR - 60),
+    ]);
     let minutes = seconds as u64 / 60;
     if let Some(pool) = stage.open(stage.at, seconds, to, port) {
         stage.add(pool.sized(minutes * 2_400, minutes * 3_900));

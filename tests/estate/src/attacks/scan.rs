@@ -8,13 +8,48 @@ use crate::traffic::STRANGE_PROTOCOL;
 const HOUR: i64 = 3600;
 
 pub(super) const KINDS: &[Kind] = &[
-    Kind { rule: "net-scan-horizontal", seconds: [HOUR; 3], needs: Needs::Any, act: hosts },
-    Kind { rule: "net-scan-vertical", seconds: [HOUR; 3], needs: Needs::Any, act: ports },
-    Kind { rule: "net-fanout-entropy", seconds: [HOUR; 3], needs: Needs::Any, act: fan_out },
-    Kind { rule: "net-reject-spike", seconds: [HOUR; 3], needs: Needs::Any, act: rejects },
-    Kind { rule: "net-dns-bypass", seconds: [HOUR; 3], needs: Needs::Any, act: dns },
-    Kind { rule: "net-unusual-proto", seconds: [HOUR; 3], needs: Needs::Any, act: protocol },
-    Kind { rule: "net-asymmetric", seconds: [HOUR; 3], needs: Needs::Any, act: flood },
+    Kind {
+        rule: "net-scan-horizontal",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: hosts,
+    },
+    Kind {
+        rule: "net-scan-vertical",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: ports,
+    },
+    Kind {
+        rule: "net-fanout-entropy",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: fan_out,
+    },
+    Kind {
+        rule: "net-reject-spike",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: rejects,
+    },
+    Kind {
+        rule: "net-dns-bypass",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: dns,
+    },
+    Kind {
+        rule: "net-unusual-proto",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: protocol,
+    },
+    Kind {
+        rule: "net-asymmetric",
+        seconds: [HOUR; 3],
+        needs: Needs::Any,
+        act: flood,
+    },
 ];
 
 /// The interface at an address of the VPC, or that nothing has it.
@@ -37,7 +72,11 @@ fn hosts(stage: &mut Stage<'_>) {
         let address = VPC_BASE + ((64 + stage.rng.below(3) as u32 * 16) << 8) + 2 + nth as u32;
         tried.push(address);
         let to = at_address(stage, address, at);
-        let fate = if matches!(to, Party::Eni(_)) { Fate::Refused } else { Fate::Unanswered };
+        let fate = if matches!(to, Party::Eni(_)) {
+            Fate::Refused
+        } else {
+            Fate::Unanswered
+        };
         if let Some(knock) = stage.open(at, 0, to, port) {
             stage.add(knock.attempt(fate));
         }
@@ -99,10 +138,17 @@ fn dns(stage: &mut Stage<'_>) {
 /// A tunnel in a protocol that nothing else uses, or in ICMP.
 fn protocol(stage: &mut Stage<'_>) {
     let to = stage.foreign();
-    let (number, size) = stage.by([(STRANGE_PROTOCOL, 90_000), (ICMP, 4_000_000), (STRANGE_PROTOCOL, 90_000_000)]);
+    let (number, size) = stage.by([
+        (STRANGE_PROTOCOL, 90_000),
+        (ICMP, 4_000_000),
+        (STRANGE_PROTOCOL, 90_000_000),
+    ]);
     for nth in 0..10 {
         if let Some(tunnel) = stage.open(stage.at + nth * 300, 280, to, 0) {
-            stage.add(Connection { from_port: 0, ..tunnel.protocol(number).sized(size / 10, size / 12) });
+            stage.add(Connection {
+                from_port: 0,
+                ..tunnel.protocol(number).sized(size / 10, size / 12)
+            });
         }
     }
     stage.detail = format!("{size} bytes of protocol {number}");
@@ -121,7 +167,10 @@ fn flood(stage: &mut Stage<'_>) {
             3 => Connection {
                 seconds: 30,
                 packets: 250_000,
-                ..packet.protocol(UDP).attempt(Fate::Unanswered).sized(15_000_000, 0)
+                ..packet
+                    .protocol(UDP)
+                    .attempt(Fate::Unanswered)
+                    .sized(15_000_000, 0)
             },
             _ => packet.attempt(Fate::Unanswered),
         });

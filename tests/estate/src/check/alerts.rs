@@ -91,12 +91,22 @@ impl fmt::Display for Report {
             "rule", "strength", "caught", "after", "alerts", "neighbours"
         )?;
         for caught in &self.attacks {
-            let Attack { rule, strength, variant, detail, .. } = &caught.attack;
+            let Attack {
+                rule,
+                strength,
+                variant,
+                detail,
+                ..
+            } = &caught.attack;
             let after = match caught.after_seconds {
                 Some(after) => format!("{after} s"),
                 None => "-".to_owned(),
             };
-            let yes = if caught.after_seconds.is_some() { "yes" } else { "NO" };
+            let yes = if caught.after_seconds.is_some() {
+                "yes"
+            } else {
+                "NO"
+            };
             let what = if variant.is_empty() { detail } else { variant };
             writeln!(
                 out,
@@ -105,8 +115,15 @@ impl fmt::Display for Report {
             )?;
         }
         let by_strength = |strength: u8| {
-            let of: Vec<_> = self.attacks.iter().filter(|caught| caught.attack.strength == strength).collect();
-            (of.iter().filter(|caught| caught.after_seconds.is_some()).count(), of.len())
+            let of: Vec<_> = self
+                .attacks
+                .iter()
+                .filter(|caught| caught.attack.strength == strength)
+                .collect();
+            (
+                of.iter().filter(|caught| caught.after_seconds.is_some()).count(),
+                of.len(),
+            )
         };
         for strength in 1..=3 {
             let (caught, all) = by_strength(strength);
@@ -114,11 +131,18 @@ impl fmt::Display for Report {
                 writeln!(out, "strength {strength}: {caught} of {all} caught")?;
             }
         }
-        writeln!(out, "alerts that match no attack, over {:.1} days after learning:", self.days)?;
+        writeln!(
+            out,
+            "alerts that match no attack, over {:.1} days after learning:",
+            self.days
+        )?;
         for severity in ["informational", "low", "medium", "high", "critical"] {
             let count = self.false_alerts.get(severity).copied().unwrap_or_default();
             let rate = self.false_rate(&[severity]);
-            writeln!(out, "  {severity:<14} {count:>8}  {rate:.3} a day and 50 services")?;
+            writeln!(
+                out,
+                "  {severity:<14} {count:>8}  {rate:.3} a day and 50 services"
+            )?;
         }
         for ((rule, severity), count) in &self.false_by_rule {
             writeln!(out, "  {rule:<30} {severity:<10} {count:>8}")?;
@@ -208,7 +232,10 @@ fn see(truth: &Truth, alert: &Alert, report: &mut Report) -> Result<()> {
     }
     let severity = alert.severity.to_lowercase();
     *report.false_alerts.entry(severity.clone()).or_default() += 1;
-    *report.false_by_rule.entry((alert.rule.clone(), severity)).or_default() += 1;
+    *report
+        .false_by_rule
+        .entry((alert.rule.clone(), severity))
+        .or_default() += 1;
     Ok(())
 }
 

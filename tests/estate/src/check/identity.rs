@@ -257,7 +257,10 @@ fn judge(end: &End<'_>, owner: Option<&Owner>) -> Verdict {
 }
 
 fn kind(owner: Option<&Owner>, of_itself: bool) -> &'static str {
-    match (owner.map(|owner| (owner.owner.as_str(), owner.service)), of_itself) {
+    match (
+        owner.map(|owner| (owner.owner.as_str(), owner.service)),
+        of_itself,
+    ) {
         (Some(("task", true)), true) => "task of a service, itself",
         (Some(("task", true)), false) => "task of a service, as peer",
         (Some(("task", false)), true) => "task of a job, itself",
@@ -292,7 +295,8 @@ pub(crate) fn seconds(value: &Value) -> Option<i64> {
             .map(|time| time.timestamp())
             .or_else(|_| {
                 let text = text.trim_end_matches('Z').replace(' ', "T");
-                NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").map(|time| time.and_utc().timestamp())
+                NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f")
+                    .map(|time| time.and_utc().timestamp())
             })
             .ok(),
         Value::Number(number) => {

@@ -25,7 +25,13 @@ fn row(source: &str, time: &str, service: &str, certainty: &str, task: &str) -> 
 #[test]
 fn an_address_belongs_to_who_had_it_then() {
     let early = row("10.0.0.1", "1500", "\"cart\"", "certain", "\"t1\"");
-    let late = row("10.0.0.1", "\"1970-01-01T00:33:40Z\"", "\"orders\"", "certain", "null");
+    let late = row(
+        "10.0.0.1",
+        "\"1970-01-01T00:33:40Z\"",
+        "\"orders\"",
+        "certain",
+        "null",
+    );
     let both = report(&[&early, &late]);
     assert_eq!((both.awsvpc, both.awsvpc_right, both.wrong_certain()), (2, 2, 0));
     assert!(both.passed(), "{both}");
@@ -75,7 +81,13 @@ fn strangers_have_no_service() {
 
 #[test]
 fn times_come_in_several_forms() {
-    for text in ["1500", "1500000000000000", "\"1970-01-01T00:25:00Z\"", "\"1970-01-01 00:25:00\"", "\"1970-01-01T00:25:00.000\""] {
+    for text in [
+        "1500",
+        "1500000000000000",
+        "\"1970-01-01T00:25:00Z\"",
+        "\"1970-01-01 00:25:00\"",
+        "\"1970-01-01T00:25:00.000\"",
+    ] {
         let value: Value = serde_json::from_str(text).unwrap();
         let expected = if text.len() == 16 { 1_500_000_000 } else { 1500 };
         assert_eq!(seconds(&value), Some(expected), "{text}");
