@@ -193,6 +193,10 @@ impl<'a> FlowLogs<'a> {
 
     /// Writes down a connection at every interface that it passes.
     pub fn add(&mut self, connection: &Connection) {
+        if connection.from == connection.to {
+            // What stays on an instance crosses no interface.
+            return;
+        }
         let plan = self.plan;
         let address = |party: Party| match party {
             Party::Eni(eni) => plan.enis[eni].address,
