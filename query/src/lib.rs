@@ -21,6 +21,7 @@ mod lake_coverage;
 pub mod rejects;
 pub mod ledger;
 pub mod functions;
+pub mod identity;
 pub mod pattern;
 
 pub use error::{Error, ErrorKind, Span};

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod files;
+mod identity;
 mod pattern;
 mod s3;

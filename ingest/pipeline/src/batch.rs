@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::Mutex;
 use trailhound_ingest::coverage::Coverage;
 use trailhound_ingest::error::{Error, ErrorKind};
+use trailhound_ingest::identity::Claims;
 use trailhound_lake::{DataFile, Lake, TableSpec, Writer, WriterSettings, spec};
 use trailhound_sources::{Delivery, Outcome, Receipt};
 
@@ -71,6 +72,7 @@ pub struct Batch {
     /// Committed counts to be, by table.
     pub counts: BTreeMap<&'static str, Counts>,
     coverage: Coverage,
+    claims: Claims,
     /// Deliveries whose rows are in it, or that need no reading, in no order.
     pub done: Vec<(Box<Delivery>, Outcome)>,
     /// (name, version) of the objects that it makes taken.
@@ -89,6 +91,7 @@ impl Batch {
             settings: settings.clone(),
             counts: BTreeMap::new(),
             coverage: Coverage::default(),
+            claims: Claims::default(),
             done: Vec::new(),
             takes: Vec::new(),
             seen: HashSet::new(),
@@ -117,6 +120,7 @@ impl Batch {
         table: &'static str,
         counts: Counts,
         coverage: Coverage,
+        claims: Claims,
     ) {
         let version = delivery.read_version.get().or_else(|| delivery.version.clone());
         if let Some(version) = version {
@@ -125,6 +129,7 @@ impl Batch {
         self.bytes += counts.bytes_in;
         self.counts.entry(table).or_default().add(&counts);
         self.coverage.join(coverage);
+        self.claims.join(claims);
         self.done.push((delivery, Outcome::Taken));
     }
 
@@ -160,6 +165,9 @@ impl Batch {
     pub async fn write(&self, source: &str, now: i64) -> Result<Vec<(TableSpec, Vec<DataFile>)>, Error> {
         if self.coverage.rows() > 0 {
             self.sink.push("coverage", self.coverage.batch(source, now)).await?;
+        }
+        if !self.claims.is_empty() {
+            self.sink.push("identity_claims", self.claims.batch(now)).await?;
         }
         let mut tables = Vec::new();
         for (table, writer) in self.sink.take().await {

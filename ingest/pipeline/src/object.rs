@@ -15,6 +15,7 @@ use chrono::Utc;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use trailhound_ingest::coverage::Coverage;
+use trailhound_ingest::identity::Claims;
 use trailhound_ingest::error::{Error, ErrorKind};
 use trailhound_ingest::formats::{Format, Setup, format_named};
 use trailhound_ingest::reader::{Limits, Reader, Step};
@@ -49,6 +50,8 @@ pub enum Read {
         counts: Counts,
         /// The minutes that it covers.
         coverage: Coverage,
+        /// What its records say of addresses, tasks and sessions.
+        claims: Claims,
     },
     /// It holds something else.
     Refused {
@@ -245,6 +248,7 @@ impl Object<'_> {
             counted: (0, 0),
             rejected: 0,
             coverage: Coverage::default(),
+            claims: Claims::default(),
         }
     }
 }
@@ -293,6 +297,7 @@ pub struct Output<'a> {
     /// Rejects taken from the tally.
     pub rejected: u64,
     coverage: Coverage,
+    claims: Claims,
 }
 
 impl Output<'_> {
@@ -312,6 +317,7 @@ impl Output<'_> {
     pub async fn rows(&mut self, batch: RecordBatch) -> Result<(), Broken> {
         let batch = renumbered(batch, self.delivery.lines_before).map_err(Broken::Lake)?;
         self.coverage.see(self.table, &batch, self.delivery.delivered_at);
+        self.claims.see(self.table, &batch);
         let skipped = self.skip.rows.min(batch.num_rows() as u64);
         self.skip.rows -= skipped;
         let rest = batch.num_rows() - skipped as usize;
@@ -381,6 +387,7 @@ impl Output<'_> {
                 last: tally.last,
             },
             coverage: self.coverage,
+            claims: self.claims,
         })
     }
 }

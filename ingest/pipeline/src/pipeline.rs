@@ -163,12 +163,13 @@ impl Run<'_> {
                 table,
                 counts,
                 coverage,
+                claims,
             } => {
                 if let Some(delivered_at) = delivery.delivered_at {
                     let lag = Utc::now().timestamp_micros().saturating_sub(delivered_at);
                     self.watch.lag_ms.store(lag / 1000, Relaxed);
                 }
-                batch.add(delivery, table, counts, coverage);
+                batch.add(delivery, table, counts, coverage, claims);
             }
             Read::Refused { reason } => {
                 tracing::warn!(object = %delivery.name, reason, "skipped");

@@ -7,7 +7,9 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int64Builder, RecordBatch, StringViewArray, StringViewBuilder,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field as ArrowField, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Field as ArrowField, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
+};
 
 use crate::column::{TIMESTAMP, timestamp_type};
 
@@ -75,7 +77,10 @@ pub const FIELDS: usize = 26;
 /// Columns of `identity_claims` with their meaning, in order.
 pub const CLAIM_COLUMNS: &[(&str, &str)] = &[
     ("event_time", "Earliest moment at which the records say so."),
-    ("claim", "What it is about: `task`, `interface`, `address`, `session`, `definition` or `container_instance`."),
+    (
+        "claim",
+        "What it is about: `task`, `interface`, `address`, `session`, `definition` or `container_instance`.",
+    ),
     ("method", "Which log, and which call of it, says so."),
     ("account_id", "Account that owns it."),
     ("region", "Region that it is in."),
@@ -84,7 +89,10 @@ pub const CLAIM_COLUMNS: &[(&str, &str)] = &[
     ("interface_id", "Network interface."),
     ("interface_type", "Kind of interface, as the log names it."),
     ("address", "Private address of the interface or the task."),
-    ("other_address", "Second candidate, where the record does not tell which of two addresses is the interface's."),
+    (
+        "other_address",
+        "Second candidate, where the record does not tell which of two addresses is the interface's.",
+    ),
     ("public_address", "Public address."),
     ("allocation_id", "Allocation of the Elastic IP address."),
     ("resource_id", "NAT gateway, VPC endpoint or load balancer."),
@@ -97,12 +105,21 @@ pub const CLAIM_COLUMNS: &[(&str, &str)] = &[
     ("container_name", "Name of that container."),
     ("role_arn", "Role of the task, the instance or the session."),
     ("launch_type", "What the task runs on."),
-    ("container_instance_arn", "Container instance that the task runs on."),
+    (
+        "container_instance_arn",
+        "Container instance that the task runs on.",
+    ),
     ("instance_id", "EC2 instance."),
     ("access_key_id", "Access key of the session."),
     ("session_name", "Name of the session."),
-    ("issued_by", "Who opened the session: a service, or the ARN of a principal."),
-    ("ec2_role_delivery", "Version of the instance metadata service that gave the session out."),
+    (
+        "issued_by",
+        "Who opened the session: a service, or the ARN of a principal.",
+    ),
+    (
+        "ec2_role_delivery",
+        "Version of the instance metadata service that gave the session out.",
+    ),
     ("valid_from", "When it began to hold, if the record tells."),
     ("valid_to", "When it ceased to hold, if the record tells."),
     ("last_seen", "Latest moment at which the records say so."),
@@ -241,7 +258,9 @@ impl Seen {
 pub(super) fn to_batch(claims: &[(&Claim, &Seen)], ingested_at: i64) -> RecordBatch {
     let texts = |text: &dyn Fn(&Claim) -> Option<&str>| -> ArrayRef {
         let mut builder = StringViewBuilder::new().with_deduplicate_strings();
-        claims.iter().for_each(|(claim, _)| builder.append_option(text(claim)));
+        claims
+            .iter()
+            .for_each(|(claim, _)| builder.append_option(text(claim)));
         Arc::new(builder.finish())
     };
     let times = |time: &dyn Fn(&Claim, &Seen) -> Option<i64>| -> ArrayRef {
@@ -306,7 +325,9 @@ pub(super) fn from_batch(batch: &RecordBatch) -> Vec<(Claim, Seen)> {
                 first,
                 last: lasts.at(row).unwrap_or(first).max(first),
                 source: Arc::clone(&last_source),
-                line: lines.filter(|lines| lines.is_valid(row)).map_or(0, |lines| lines.value(row)),
+                line: lines
+                    .filter(|lines| lines.is_valid(row))
+                    .map_or(0, |lines| lines.value(row)),
             };
             Some((claim, seen))
         })
@@ -366,7 +387,12 @@ mod tests {
             *text = (place % 3 != 0).then(|| format!("value {place}").into());
         }
         claim.valid_to = Some(9);
-        let seen = Seen { first: 1, last: 5, source: "a".into(), line: 7 };
+        let seen = Seen {
+            first: 1,
+            last: 5,
+            source: "a".into(),
+            line: 7,
+        };
         let rows = to_batch(&[(&claim, &seen)], 3);
         assert_eq!(rows.num_columns(), CLAIM_COLUMNS.len());
         assert_eq!(from_batch(&rows), [(claim, seen)]);

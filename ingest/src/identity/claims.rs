@@ -79,7 +79,9 @@ impl Claims {
             .map(|((claim, _), seen)| (claim.clone(), seen.clone()))
             .chain(flows)
             .collect();
-        all.sort_by(|(claim, seen), (other, other_seen)| (seen.first, claim, seen).cmp(&(other_seen.first, other, other_seen)));
+        all.sort_by(|(claim, seen), (other, other_seen)| {
+            (seen.first, claim, seen).cmp(&(other_seen.first, other, other_seen))
+        });
         all
     }
 

@@ -63,10 +63,16 @@ pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
         if errors.at(row).is_some() || !has_claims(name) {
             continue;
         }
-        let json = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+        let json = |text: Option<&str>| {
+            text.and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or(Value::Null)
+        };
         let (request, answer): (Value, Value) = (json(requests.at(row)), json(answers.at(row)));
         let method = format!("cloudtrail:{name}");
-        let context = Context { method: &method, ..context };
+        let context = Context {
+            method: &method,
+            ..context
+        };
         call(name, &request, &answer, &context, claims);
         if name.starts_with("AssumeRole") {
             sessions.opened(row, &request, &answer, &context, claims);
@@ -110,7 +116,10 @@ fn call(name: &str, request: &Value, answer: &Value, context: &Context<'_>, clai
             let claim = context
                 .claim(About::Definition)
                 .with(Field::TaskDefinition, definition["taskDefinitionArn"].as_str())
-                .with(Field::Role, definition["taskRoleArn"].as_str().or(asked("taskRoleArn")));
+                .with(
+                    Field::Role,
+                    definition["taskRoleArn"].as_str().or(asked("taskRoleArn")),
+                );
             claims.add(claim, seen());
         }
         "AttachNetworkInterface" => {
@@ -157,7 +166,11 @@ fn call(name: &str, request: &Value, answer: &Value, context: &Context<'_>, clai
         _ => {}
     }
     if WITH_INTERFACES.contains(&name) {
-        let mut walk = Walk { context, claims, name };
+        let mut walk = Walk {
+            context,
+            claims,
+            name,
+        };
         // Later addresses of an interface are answered, or asked for, beside its id.
         walk.visit(answer, &Above::default());
         if name.starts_with("Assign") {
@@ -182,7 +195,10 @@ fn endpoint(answer: &Value, context: &Context<'_>, claims: &mut Claims) {
     };
     let interfaces = &endpoint["networkInterfaceIdSet"];
     for interface in items(interfaces) {
-        let id = interface.as_str().or(interface["content"].as_str()).or(interface["networkInterfaceId"].as_str());
+        let id = interface
+            .as_str()
+            .or(interface["content"].as_str())
+            .or(interface["networkInterfaceId"].as_str());
         let claim = context
             .claim(About::Interface)
             .with(Field::Interface, id)
@@ -248,15 +264,16 @@ impl Walk<'_, '_> {
                 .filter_map(move |item| item[name].as_str().or(item.as_str()))
                 .collect::<Vec<_>>()
         };
-        let mut addresses: Vec<Option<&str>> = [text("privateIpAddress"), text("privateIp"), text("ipv6Address")]
-            .into_iter()
-            .flatten()
-            .chain(nested("privateIpAddressesSet", "privateIpAddress"))
-            .chain(nested("assignedPrivateIpAddressesSet", "privateIpAddress"))
-            .chain(nested("ipv6AddressesSet", "ipv6Address"))
-            .chain(nested("assignedIpv6Addresses", "ipv6Address"))
-            .map(Some)
-            .collect();
+        let mut addresses: Vec<Option<&str>> =
+            [text("privateIpAddress"), text("privateIp"), text("ipv6Address")]
+                .into_iter()
+                .flatten()
+                .chain(nested("privateIpAddressesSet", "privateIpAddress"))
+                .chain(nested("assignedPrivateIpAddressesSet", "privateIpAddress"))
+                .chain(nested("ipv6AddressesSet", "ipv6Address"))
+                .chain(nested("assignedIpv6Addresses", "ipv6Address"))
+                .map(Some)
+                .collect();
         if addresses.is_empty() {
             addresses.push(None);
         }
@@ -274,7 +291,10 @@ impl Walk<'_, '_> {
                 .with(Field::Instance, here.instance)
                 .with(Field::Resource, here.resource)
                 .with(Field::InterfaceType, nat.or(text("interfaceType")))
-                .with(Field::PublicAddress, text("publicIp").or(value["association"]["publicIp"].as_str()));
+                .with(
+                    Field::PublicAddress,
+                    text("publicIp").or(value["association"]["publicIp"].as_str()),
+                );
             if matches!(self.name, "CreateNetworkInterface" | "RunInstances") {
                 claim.valid_from = Some(self.context.seen.first);
             }
@@ -327,7 +347,14 @@ impl<'a> Sessions<'a> {
     }
 
     /// A session was opened, by whom and until when.
-    fn opened(&self, row: usize, request: &Value, answer: &Value, context: &Context<'_>, claims: &mut Claims) {
+    fn opened(
+        &self,
+        row: usize,
+        request: &Value,
+        answer: &Value,
+        context: &Context<'_>,
+        claims: &mut Claims,
+    ) {
         let credentials = &answer["credentials"];
         let Some(key) = credentials["accessKeyId"].as_str() else {
             return;

@@ -8,7 +8,15 @@ use super::claim::{About, Claim, Field, Seen, Texts, Times};
 use super::claims::{Claims, Origins};
 
 /// Columns of `ecs_events` that are looked at.
-pub(super) const COLUMNS: &[&str] = &["event_time", "account_id", "region", "detail_type", "detail", "_source", "_line"];
+pub(super) const COLUMNS: &[&str] = &[
+    "event_time",
+    "account_id",
+    "region",
+    "detail_type",
+    "detail",
+    "_source",
+    "_line",
+];
 
 /// Adds what events claim.
 pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
@@ -84,7 +92,10 @@ pub(super) fn task(task: &Value, context: &Context<'_>, claims: &mut Claims) {
         .claim(About::Task)
         .with(Field::Task, Some(id))
         .with(Field::Cluster, text("clusterArn").and_then(last_part))
-        .with(Field::Service, text("group").and_then(|group| group.strip_prefix("service:")))
+        .with(
+            Field::Service,
+            text("group").and_then(|group| group.strip_prefix("service:")),
+        )
         .with(Field::TaskDefinition, text("taskDefinitionArn"))
         .with(Field::Role, task["overrides"]["taskRoleArn"].as_str())
         .with(Field::LaunchType, text("launchType"))

@@ -87,6 +87,16 @@ impl Certainty {
             Certainty::Certain => "certain",
         }
     }
+
+    /// What it means.
+    pub fn about(self) -> &'static str {
+        match self {
+            Certainty::Unknown => "No log tells.",
+            Certainty::Ambiguous => "Several are possible. What all of them share is told, the rest is NULL.",
+            Certainty::Likely => "The logs have one answer, but leave room for another.",
+            Certainty::Certain => "The logs prove it.",
+        }
+    }
 }
 
 macro_rules! methods {

@@ -136,10 +136,20 @@ pub(super) struct PublicFacts {
 pub(super) type SessionKey = [Option<Arc<str>>; 4];
 
 /// The key of a session.
-pub(super) fn session_key(key: Option<&str>, account: Option<&str>, role: Option<&str>, name: Option<&str>) -> SessionKey {
+pub(super) fn session_key(
+    key: Option<&str>,
+    account: Option<&str>,
+    role: Option<&str>,
+    name: Option<&str>,
+) -> SessionKey {
     match key {
         Some(key) => [Some(key.into()), None, None, None],
-        None => [None, account.map(Arc::from), role.map(Arc::from), name.map(Arc::from)],
+        None => [
+            None,
+            account.map(Arc::from),
+            role.map(Arc::from),
+            name.map(Arc::from),
+        ],
     }
 }
 
@@ -190,7 +200,9 @@ impl Facts {
         }
         // Only now are all allocations known. Order matters to nobody: joining commutes.
         for (claim, seen) in std::mem::take(&mut facts.by_allocation) {
-            let allocation = claim.text(Field::Allocation).and_then(|id| facts.allocations.get(id));
+            let allocation = claim
+                .text(Field::Allocation)
+                .and_then(|id| facts.allocations.get(id));
             if let Some(address) = address(allocation.and_then(Best::text)) {
                 facts.public(address, &claim, &seen);
             }
@@ -201,7 +213,10 @@ impl Facts {
     fn add(&mut self, claim: &Claim, seen: &Seen) {
         let rank = rank(&claim.method);
         if let (Some(subnet), Some(vpc)) = (claim.text(Field::Subnet), claim.text(Field::Vpc)) {
-            self.subnets.entry(subnet.into()).or_default().offer(rank, Some(vpc));
+            self.subnets
+                .entry(subnet.into())
+                .or_default()
+                .offer(rank, Some(vpc));
         }
         match claim.about {
             About::Task => self.task(claim, seen),
@@ -229,7 +244,10 @@ impl Facts {
             }
             About::ContainerInstance => {
                 if let Some(container_instance) = claim.text(Field::ContainerInstance) {
-                    let known = self.container_instances.entry(container_instance.into()).or_default();
+                    let known = self
+                        .container_instances
+                        .entry(container_instance.into())
+                        .or_default();
                     known.offer(rank, claim.text(Field::Instance));
                 }
             }

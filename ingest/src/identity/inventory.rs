@@ -16,9 +16,15 @@ pub const INVENTORY_COLUMNS: &[(&str, &str)] = &[
     ("interface_id", "Network interface that has it."),
     ("account_id", "Account of the interface."),
     ("region", "Region of the interface."),
-    ("vpc_id", "VPC of the interface. Without it an address answers at most `likely`."),
+    (
+        "vpc_id",
+        "VPC of the interface. Without it an address answers at most `likely`.",
+    ),
     ("subnet_id", "Subnet of the interface."),
-    ("interface_type", "`nat_gateway`, `vpc_endpoint`, `network_load_balancer` or another, as in flow logs."),
+    (
+        "interface_type",
+        "`nat_gateway`, `vpc_endpoint`, `network_load_balancer` or another, as in flow logs.",
+    ),
     ("instance_id", "EC2 instance."),
     ("task_id", "ECS task, or its ARN."),
     ("cluster", "Cluster of the task, or its ARN."),
@@ -26,7 +32,10 @@ pub const INVENTORY_COLUMNS: &[(&str, &str)] = &[
     ("task_definition_arn", "Task definition of the task."),
     ("role_arn", "Role of the task."),
     ("resource_id", "NAT gateway, VPC endpoint or load balancer."),
-    ("valid_from", "When it began to hold, ISO 8601 with an offset or `Z`. Empty: always."),
+    (
+        "valid_from",
+        "When it began to hold, ISO 8601 with an offset or `Z`. Empty: always.",
+    ),
     ("valid_to", "When it ceased to hold. Empty: it still does."),
 ];
 
@@ -64,7 +73,10 @@ pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
     for row in 0..batch.num_rows() {
         let text = |name: &str| {
             let place = COLUMNS.iter().position(|other| *other == name)?;
-            columns[place].at(row).map(str::trim).filter(|text| !text.is_empty())
+            columns[place]
+                .at(row)
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
         };
         let time = |name: &str| text(name).and_then(time_of);
         let (from, to) = (time("valid_from"), time("valid_to"));

@@ -172,7 +172,9 @@ impl Ledger {
         ids.sort();
         for id in ids {
             let task = &self.facts.tasks[id];
-            let Some((first, last)) = task.span.range() else { continue };
+            let Some((first, last)) = task.span.range() else {
+                continue;
+            };
             let defined = task.definition.text().and_then(|arn| self.facts.roles.get(arn));
             let role = task
                 .role
@@ -232,10 +234,16 @@ impl Ledger {
         ids.sort();
         for id in ids {
             let facts = &self.facts.interfaces[id];
-            let Some((first, last)) = facts.span.range() else { continue };
+            let Some((first, last)) = facts.span.range() else {
+                continue;
+            };
             let network = facts.vpc.get().or_else(|| {
                 let subnet = facts.subnet.get()?;
-                self.facts.subnets.get(subnet).and_then(|vpc| vpc.get()).or(Some(subnet))
+                self.facts
+                    .subnets
+                    .get(subnet)
+                    .and_then(|vpc| vpc.get())
+                    .or(Some(subnet))
             });
             let scope = network.map(|network| {
                 let next = self.scopes.len() as u32;
@@ -321,7 +329,13 @@ impl Ledger {
     }
 
     /// When the interface had the address.
-    fn hold_of(&self, interface: &Interface, facts: &InterfaceFacts, owner: u32, address: IpAddr) -> Option<Hold> {
+    fn hold_of(
+        &self,
+        interface: &Interface,
+        facts: &InterfaceFacts,
+        owner: u32,
+        address: IpAddr,
+    ) -> Option<Hold> {
         let whole = facts.span.range()?;
         let own = facts.addresses.get(&address);
         let family = |other: &&IpAddr| other.is_ipv4() == address.is_ipv4();
@@ -332,7 +346,11 @@ impl Ledger {
             _ => whole,
         };
         let mut can_from = from.min(own.and_then(|own| own.valid_from).unwrap_or(from));
-        let mut end = own.and_then(|own| own.valid_to).into_iter().chain(facts.span.valid_to).min();
+        let mut end = own
+            .and_then(|own| own.valid_to)
+            .into_iter()
+            .chain(facts.span.valid_to)
+            .min();
         if let [task] = interface.tasks.all() {
             if sole {
                 (from, last) = (from.min(task.from), last.max(task.from));
@@ -401,7 +419,11 @@ impl Ledger {
 
     fn owner_at(&self, place: u32, time: i64) -> Answer {
         let interface = &self.interfaces[place as usize];
-        let answer = |entity, certainty, method| Answer { entity, certainty, method };
+        let answer = |entity, certainty, method| Answer {
+            entity,
+            certainty,
+            method,
+        };
         if interface.fixed != 0 {
             return answer(interface.fixed, Certainty::Certain, Method::Interface);
         }
@@ -428,7 +450,10 @@ impl Ledger {
         let Some(instance) = &self.entity(found.entity).instance_id else {
             return found;
         };
-        let (early, late) = (time.saturating_sub(SLACK_MICROS), time.saturating_add(SLACK_MICROS));
+        let (early, late) = (
+            time.saturating_sub(SLACK_MICROS),
+            time.saturating_add(SLACK_MICROS),
+        );
         let tasks = self.shared.get(instance).into_iter().flatten();
         match tasks.into_iter().any(|(from, to)| *from <= late && *to >= early) {
             true => {
@@ -453,7 +478,11 @@ impl Ledger {
                 certainty,
                 method: Method::Interface,
             },
-            Some((Some(entity), certainty, method)) => Answer { entity, certainty, method },
+            Some((Some(entity), certainty, method)) => Answer {
+                entity,
+                certainty,
+                method,
+            },
             Some((None, certainty, method)) => Answer {
                 entity: self.shared_by(all()),
                 certainty,
@@ -471,7 +500,11 @@ impl Ledger {
     fn shared_by(&self, entities: impl Iterator<Item = u32>) -> u32 {
         let mut shared = None;
         for entity in entities {
-            let task = self.entity(entity).task_id.as_ref().and_then(|id| self.tasks.get(id));
+            let task = self
+                .entity(entity)
+                .task_id
+                .as_ref()
+                .and_then(|id| self.tasks.get(id));
             let service = task.map_or(0, |task| task.service);
             match shared {
                 None => shared = Some(service),
@@ -586,10 +619,11 @@ impl Ledger {
         let early = task.hold.can_from.saturating_sub(SLACK_MICROS);
         // Sightings of its interface count as well.
         let inside = early <= time && time <= task.hold.known_to.saturating_add(SLACK_MICROS);
-        let (certainty, method) = match inside || (!task.hold.ended && early <= time && self.seen_later(task, time)) {
-            true => (Certainty::Certain, Method::TaskId),
-            false => (Certainty::Likely, Method::TaskOutsideLife),
-        };
+        let (certainty, method) =
+            match inside || (!task.hold.ended && early <= time && self.seen_later(task, time)) {
+                true => (Certainty::Certain, Method::TaskId),
+                false => (Certainty::Likely, Method::TaskOutsideLife),
+            };
         Answer {
             entity: task.entity,
             certainty,
@@ -672,7 +706,12 @@ impl Ledger {
     }
 
     /// Where a call came from: `own`, `nat`, `endpoint`, `aws_service`, `foreign` or `unknown`, and why.
-    pub fn call_source(&self, source: Option<&str>, endpoint: Option<&str>, time: i64) -> (&'static str, Method) {
+    pub fn call_source(
+        &self,
+        source: Option<&str>,
+        endpoint: Option<&str>,
+        time: i64,
+    ) -> (&'static str, Method) {
         let Some(text) = source else {
             return ("unknown", Method::NotNamed);
         };

@@ -28,7 +28,8 @@ pub use entity::{Answer, Certainty, ENTITY_COLUMNS, Entity, Kind, METHODS, Metho
 pub use inventory::INVENTORY_COLUMNS;
 pub use ledger::{Flow, Ledger, Sides};
 pub use tables::{
-    ENI_HISTORY_COLUMNS, OWN_ADDRESSES_COLUMNS, ROLE_SESSIONS_COLUMNS, TASK_HISTORY_COLUMNS, schema as table_schema,
+    ENI_HISTORY_COLUMNS, OWN_ADDRESSES_COLUMNS, ROLE_SESSIONS_COLUMNS, TASK_HISTORY_COLUMNS,
+    schema as table_schema,
 };
 
 #[cfg(test)]

@@ -125,7 +125,10 @@ fn answer(ledger: &Ledger, session: &SessionFacts) -> Answer {
         (Some(_), Some(_)) => return nobody(Method::RoleDiffers),
         _ => return nobody(Method::NameAlone),
     }
-    let opened = session.span.valid_from.or(session.span.range().map(|(first, _)| first));
+    let opened = session
+        .span
+        .valid_from
+        .or(session.span.range().map(|(first, _)| first));
     let alive = opened.is_some_and(|opened| {
         opened >= task.hold.can_from.saturating_sub(SLACK_MICROS)
             && opened <= task.hold.can_to.saturating_add(SLACK_MICROS)
@@ -148,7 +151,6 @@ pub(super) fn is_task_id(name: &str) -> bool {
 
 /// `i-` and 8 or 17 hexadecimal digits.
 pub(super) fn is_instance_id(name: &str) -> bool {
-    name.strip_prefix("i-").is_some_and(|id| {
-        matches!(id.len(), 8 | 17) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    name.strip_prefix("i-")
+        .is_some_and(|id| matches!(id.len(), 8 | 17) && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

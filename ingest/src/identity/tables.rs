@@ -16,10 +16,19 @@ use crate::column::{TIMESTAMP, timestamp_type};
 
 /// Columns that all tables of the ledger end with.
 const ENDING: [(&str, &str); 7] = [
-    ("valid_from", "From when on. The record's own time of it if one tells, else the first sighting."),
-    ("valid_to", "Until when. NULL: no record tells the end, and nobody else was seen to have it."),
+    (
+        "valid_from",
+        "From when on. The record's own time of it if one tells, else the first sighting.",
+    ),
+    (
+        "valid_to",
+        "Until when. NULL: no record tells the end, and nobody else was seen to have it.",
+    ),
     ("last_seen", "Latest moment at which records show it."),
-    ("certainty", "`certain` if records tell both beginning and end, else `likely`."),
+    (
+        "certainty",
+        "`certain` if records tell both beginning and end, else `likely`.",
+    ),
     ("method", "Logs and calls that tell of it."),
     ("_source", "Object of the earliest record that proves it."),
     ("_line", "Line or number of that record in its object."),
@@ -85,12 +94,21 @@ columns! {
 
 /// Columns of `role_sessions` with their meaning.
 pub const ROLE_SESSIONS_COLUMNS: &[(&str, &str)] = &[
-    ("access_key_id", "Access key of the session. NULL where no record has it."),
+    (
+        "access_key_id",
+        "Access key of the session. NULL where no record has it.",
+    ),
     ("session_name", "Its name, which who opens it chooses."),
     ("role_arn", "Its role."),
     ("account_id", "Account of the role."),
-    ("issued_by", "Who opened it: a service, or the ARN of a principal."),
-    ("ec2_role_delivery", "Version of the instance metadata service that gave it out."),
+    (
+        "issued_by",
+        "Who opened it: a service, or the ARN of a principal.",
+    ),
+    (
+        "ec2_role_delivery",
+        "Version of the instance metadata service that gave it out.",
+    ),
     ("task_id", "Task that it belongs to."),
     ("service", "Service of the task."),
     ("instance_id", "Instance that it belongs to."),
@@ -132,7 +150,9 @@ struct Row {
 fn batch(columns: &'static [(&'static str, &'static str)], mut rows: Vec<Row>) -> RecordBatch {
     rows.sort_by(|row, other| {
         let key = |row: &Row| (row.from, row.to, row.seen.clone());
-        key(row).cmp(&key(other)).then_with(|| row.texts.cmp(&other.texts))
+        key(row)
+            .cmp(&key(other))
+            .then_with(|| row.texts.cmp(&other.texts))
     });
     let text = |value: &dyn Fn(&Row) -> Option<Arc<str>>| -> ArrayRef {
         let mut builder = StringViewBuilder::new();
@@ -144,7 +164,9 @@ fn batch(columns: &'static [(&'static str, &'static str)], mut rows: Vec<Row>) -
         Arc::new(times.with_timezone(TIMESTAMP))
     };
     let texts = columns.len() - ENDING.len();
-    let mut arrays: Vec<ArrayRef> = (0..texts).map(|place| text(&|row| row.texts[place].clone())).collect();
+    let mut arrays: Vec<ArrayRef> = (0..texts)
+        .map(|place| text(&|row| row.texts[place].clone()))
+        .collect();
     arrays.extend([
         time(&|row| row.from),
         time(&|row| row.to),
@@ -218,7 +240,8 @@ impl Ledger {
             let facts = &self.facts.interfaces[&interface.id];
             let row = |address: Option<&IpAddr>, hold: Option<&Hold>| {
                 let seen = facts.span.range().map_or(0, |(first, _)| first);
-                let owner = self.entity(self.interface_owner(place as u32, hold.map_or(seen, |hold| hold.from)));
+                let owner =
+                    self.entity(self.interface_owner(place as u32, hold.map_or(seen, |hold| hold.from)));
                 Row {
                     texts: vec![
                         Some(Arc::clone(&interface.id)),
@@ -233,10 +256,15 @@ impl Ledger {
                         facts.account.get().cloned(),
                         facts.region.get().cloned(),
                     ],
-                    from: hold.map(|hold| hold.can_from).or(facts.span.valid_from).or(Some(seen)),
+                    from: hold
+                        .map(|hold| hold.can_from)
+                        .or(facts.span.valid_from)
+                        .or(Some(seen)),
                     to: hold.and_then(end_of).or(facts.span.valid_to),
                     seen: facts.span.seen.clone(),
-                    certainty: match hold.is_some_and(|hold| hold.ended) && both_begin(facts.span.valid_from, hold) {
+                    certainty: match hold.is_some_and(|hold| hold.ended)
+                        && both_begin(facts.span.valid_from, hold)
+                    {
                         true => Certainty::Certain,
                         false => Certainty::Likely,
                     },
@@ -245,7 +273,11 @@ impl Ledger {
             };
             let mut addressless = true;
             for address in &interface.addresses {
-                let holds = self.addresses.get(address).into_iter().flat_map(|holds| holds.all());
+                let holds = self
+                    .addresses
+                    .get(address)
+                    .into_iter()
+                    .flat_map(|holds| holds.all());
                 for hold in holds.filter(|hold| hold.owner == place as u32) {
                     rows.push(row(Some(address), Some(hold)));
                     addressless = false;
@@ -300,7 +332,9 @@ impl Ledger {
                 texts: vec![
                     Some(address.to_string().into()),
                     Some("public".into()),
-                    self.entity(owner.entity).kind.map(|kind: Kind| kind.name().into()),
+                    self.entity(owner.entity)
+                        .kind
+                        .map(|kind: Kind| kind.name().into()),
                     facts.interface.get().cloned(),
                     facts.resource.get().cloned(),
                     None,
@@ -335,7 +369,10 @@ impl Ledger {
                     owner.service.clone(),
                     owner.instance_id.clone(),
                 ],
-                from: facts.span.valid_from.or(facts.span.range().map(|(first, _)| first)),
+                from: facts
+                    .span
+                    .valid_from
+                    .or(facts.span.range().map(|(first, _)| first)),
                 to: facts.span.valid_to,
                 seen: facts.span.seen.clone(),
                 certainty: answer.map_or(Certainty::Unknown, |answer| answer.certainty),
