@@ -23,4 +23,5 @@ pub mod notices;
 pub mod recognise;
 pub mod coverage;
 pub mod object_digests;
+pub mod identity;
 pub mod error;

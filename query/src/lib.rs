@@ -23,6 +23,7 @@ pub mod rejects;
 pub mod ledger;
 pub mod enrichment;
 pub mod functions;
+pub mod identity;
 pub mod pattern;
 
 pub use enrichment::{EnrichmentFiles, EnrichmentKind, EnrichmentNote};

@@ -23,6 +23,7 @@ use crate::enrichment::{Enrichment, EnrichmentFiles};
 use crate::connections::{self, ConnectionsTable};
 use crate::error::Error;
 use crate::functions;
+use crate::identity::{self, Identity};
 use crate::lake_table::{self, LakeTable};
 use crate::ledger::{Ledger, Report, SharedLedger};
 use crate::location::From;
@@ -32,7 +33,7 @@ use crate::rejects::RejectsTable;
 use crate::stores::Stores;
 
 /// Tables of the lake whose time is not that of an event.
-const UNTIMED: &[&str] = &["rejects", "object_digests"];
+const UNTIMED: &[&str] = &["rejects", "object_digests", "identity_claims"];
 
 /// Longest SQL text that is planned. Nobody writes more by hand, and planning
 /// costs memory and stack with the length.
@@ -132,6 +133,7 @@ pub struct Session {
     raw: Arc<RawTables>,
     lake: BTreeMap<String, Arc<LakeTable>>,
     enrichment: Arc<Enrichment>,
+    identity: Arc<Identity>,
 }
 
 /// The rows that a query gives, as they are made.
@@ -213,7 +215,21 @@ impl Session {
         }
 
         check_option_tables(&options)?;
+        let mut sources = Vec::new();
         for from in &options.from {
+            if from.format == "inventory" {
+                let inventory = identity::open_inventory(&context, from, &stores).await?;
+                context
+                    .register_table(from.table.as_str(), Arc::clone(&inventory))
+                    .map_err(plain)?;
+                sources.push(identity::Source {
+                    table: from.table.clone(),
+                    format: from.format.clone(),
+                    whole: inventory,
+                    claims: true,
+                });
+                continue;
+            }
             let Some(format) = format_named(&from.format) else {
                 let names: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();
                 let error = Error::wrong_use(format!("there is no log format {}", from.format));
@@ -245,6 +261,12 @@ impl Session {
             let objects = from.objects(&stores).await?;
             let table = Arc::new(LogTable::new(&from.table, format, objects).map_err(plain)?);
             raw.add(Arc::clone(&table));
+            sources.push(identity::Source {
+                table: from.table.clone(),
+                format: from.format.clone(),
+                whole: Arc::clone(&table) as _,
+                claims: true,
+            });
             let provider = in_time(&context, table, &options).map_err(plain)?;
             context
                 .register_table(from.table.as_str(), provider)
@@ -253,7 +275,10 @@ impl Session {
         let mut in_lake = BTreeMap::new();
         if let Some(lake) = &options.lake {
             lake_table::register(&context.runtime_env(), lake);
-            for name in lake.table_names().await? {
+            let names = lake.table_names().await?;
+            // Lakes from before there were claims have to be read for them.
+            let without_claims = !names.iter().any(|name| name == "identity_claims");
+            for name in names {
                 let hidden = name == "rejects" && !options.from.is_empty();
                 if hidden || context.table_exist(name.as_str()).map_err(plain)? {
                     continue;
@@ -267,6 +292,12 @@ impl Session {
                     false => in_time(&context, Arc::clone(&table) as _, &options).map_err(plain)?,
                 };
                 context.register_table(name.as_str(), provider).map_err(plain)?;
+                sources.push(identity::Source {
+                    table: name.clone(),
+                    format: name.clone(),
+                    whole: Arc::clone(&table) as _,
+                    claims: without_claims,
+                });
                 in_lake.insert(name, table);
             }
         }
@@ -278,12 +309,16 @@ impl Session {
                 .register_table("rejects", Arc::new(rejects))
                 .map_err(plain)?;
         }
+        let identity = identity::register(&context, sources, ingested_at)
+            .await
+            .map_err(plain)?;
         let session = Session {
             context,
             ledger,
             raw,
             lake: in_lake,
             enrichment,
+            identity,
         };
         session.make_events_view().await?;
         session.make_connections_table().await?;
@@ -425,6 +460,11 @@ impl Session {
         &self.ledger
     }
 
+    /// The identity ledger, which is built when it is first asked for.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
     /// The raw tables.
     pub fn raw_tables(&self) -> Vec<Arc<LogTable>> {
         self.raw.all()
@@ -466,12 +506,13 @@ impl Session {
                 }
                 (None, connections::NAME) => connections::ABOUT.to_owned(),
                 (None, "events") => "All tables of records on one timeline.".to_owned(),
-                (None, _) => String::new(),
+                (None, name) => identity::about(name).unwrap_or_default().to_owned(),
             };
-            let known = match (format, name.as_str()) {
-                (Some(format), _) => format.columns(),
-                (None, connections::NAME) => connections::COLUMNS,
-                (None, _) => &[],
+            // A view has its table's columns, and those of identity.
+            let of_view = || format_named(name.strip_suffix("_identified")?);
+            let known = match name.as_str() {
+                connections::NAME => connections::COLUMNS,
+                _ => format.or_else(of_view).map_or(&[][..], |format| format.columns()),
             };
             let columns = provider
                 .schema()
@@ -485,7 +526,11 @@ impl Session {
                     ColumnInfo {
                         name: field.name().clone(),
                         data_type: sql_type(field.data_type()),
-                        about: column.map_or(String::new(), |column| column.about.to_owned()),
+                        about: column
+                            .map(|column| column.about)
+                            .or_else(|| identity::about_column(&name, field.name()))
+                            .unwrap_or_default()
+                            .to_owned(),
                         values: column.map_or(&[], |column| column.values),
                     }
                 })

@@ -4,5 +4,6 @@
 mod connections;
 mod files;
 mod functions;
+mod identity;
 mod pattern;
 mod s3;

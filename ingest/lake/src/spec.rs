@@ -3,6 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use trailhound_ingest::coverage::coverage_schema;
 use trailhound_ingest::formats::{FORMATS, format_named};
+use trailhound_ingest::identity::claims_schema;
 use trailhound_ingest::object_digests::object_digests_schema;
 use trailhound_ingest::reject::rejects_schema;
 
@@ -43,6 +44,7 @@ const LAYOUTS: &[(&str, &[&str], &[&str])] = &[
     ("ecs_events", &["event_id"], &["event_id"]),
     ("coverage", &[], &[]),
     ("object_digests", &[], &[]),
+    ("identity_claims", &[], &[]),
 ];
 
 const PROVENANCE_KEY: &[&str] = &["_source", "_line"];
@@ -52,6 +54,7 @@ pub fn spec(name: &str) -> Option<TableSpec> {
     let (name, schema, time) = match name {
         "rejects" => ("rejects", rejects_schema(), "_ingested_at"),
         "coverage" => ("coverage", coverage_schema(), "event_time"),
+        "identity_claims" => ("identity_claims", claims_schema(), "event_time"),
         "object_digests" => ("object_digests", object_digests_schema(), "digest_end"),
         _ => {
             let format = format_named(name)?;
@@ -70,8 +73,5 @@ pub fn spec(name: &str) -> Option<TableSpec> {
 
 /// Names of all tables that a lake can have.
 pub fn table_names() -> impl Iterator<Item = &'static str> {
-    FORMATS
-        .iter()
-        .map(|format| format.name())
-        .chain(["rejects", "coverage", "object_digests"])
+    FORMATS.iter().map(|format| format.name()).chain(["rejects", "coverage", "object_digests", "identity_claims"])
 }

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::Mutex;
 use trailhound_ingest::coverage::Coverage;
 use trailhound_ingest::error::{Error, ErrorKind};
+use trailhound_ingest::identity::Claims as IdentityClaims;
 use trailhound_lake::{DataFile, Lake, State, TableSpec, Writer, WriterSettings, spec};
 use trailhound_sources::{Delivery, Outcome, Receipt};
 
@@ -81,6 +82,7 @@ pub struct Batch {
     /// Committed counts to be, by table.
     pub counts: BTreeMap<&'static str, Counts>,
     coverage: Coverage,
+    identity: IdentityClaims,
     done: Vec<Done>,
     /// Deliveries of a content that another one of the batch brings.
     twins: Vec<(Box<Delivery>, Content)>,
@@ -109,6 +111,7 @@ impl Batch {
             settings: settings.clone(),
             counts: BTreeMap::new(),
             coverage: Coverage::default(),
+            identity: IdentityClaims::default(),
             done: Vec::new(),
             twins: Vec::new(),
             outcomes: HashMap::new(),
@@ -133,7 +136,14 @@ impl Batch {
     }
 
     /// Notes an object that was read to its end.
-    pub fn add(&mut self, delivery: Box<Delivery>, table: &'static str, counts: Counts, coverage: Coverage) {
+    pub fn add(
+        &mut self,
+        delivery: Box<Delivery>,
+        table: &'static str,
+        counts: Counts,
+        coverage: Coverage,
+        identity: IdentityClaims,
+    ) {
         let version = delivery.read_version.get().or_else(|| delivery.version.clone());
         if let Some(version) = version {
             self.takes.push((delivery.name.to_string(), version));
@@ -141,6 +151,7 @@ impl Batch {
         self.bytes += counts.bytes_in;
         self.counts.entry(table).or_default().add(&counts);
         self.coverage.join(coverage);
+        self.identity.join(identity);
         self.end(delivery, Outcome::Taken, true);
     }
 
@@ -226,6 +237,9 @@ impl Batch {
             self.sink
                 .push("coverage", self.coverage.batch(source, now))
                 .await?;
+        }
+        if !self.identity.is_empty() {
+            self.sink.push("identity_claims", self.identity.batch(now)).await?;
         }
         let mut tables = Vec::new();
         for (table, writer) in self.sink.take().await {

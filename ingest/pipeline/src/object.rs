@@ -14,6 +14,7 @@ use chrono::Utc;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use trailhound_ingest::coverage::Coverage;
+use trailhound_ingest::identity::Claims as IdentityClaims;
 use trailhound_ingest::error::{Error, ErrorKind};
 use trailhound_ingest::formats::{Format, Setup, format_named};
 use trailhound_ingest::reader::{Limits, Reader, Step};
@@ -40,6 +41,8 @@ pub enum Read {
         counts: Counts,
         /// The minutes that it covers.
         coverage: Coverage,
+        /// What its records say of addresses, tasks and sessions.
+        identity: IdentityClaims,
     },
     /// It holds something else.
     Refused {
@@ -305,6 +308,7 @@ impl Object<'_> {
             counted: (0, 0),
             rejected: 0,
             coverage: Coverage::default(),
+            identity: IdentityClaims::default(),
         }
     }
 }
@@ -354,6 +358,7 @@ pub struct Output<'a> {
     /// Rejects taken from the tally.
     pub rejected: u64,
     coverage: Coverage,
+    identity: IdentityClaims,
 }
 
 impl Output<'_> {
@@ -373,6 +378,7 @@ impl Output<'_> {
     pub async fn rows(&mut self, batch: RecordBatch) -> Result<(), Broken> {
         let batch = renumbered(batch, self.delivery.lines_before).map_err(Broken::Lake)?;
         self.coverage.see(self.table, &batch, self.delivery.delivered_at);
+        self.identity.see(self.table, &batch);
         let skipped = self.skip.rows.min(batch.num_rows() as u64);
         self.skip.rows -= skipped;
         let rest = batch.num_rows() - skipped as usize;
@@ -442,6 +448,7 @@ impl Output<'_> {
                 last: tally.last,
             },
             coverage: self.coverage,
+            identity: self.identity,
         })
     }
 }

@@ -203,7 +203,8 @@ impl Run<'_> {
                 table,
                 counts,
                 coverage,
-            } => batch.add(delivery, table, counts, coverage),
+                identity,
+            } => batch.add(delivery, table, counts, coverage, identity),
             Read::Known => {
                 self.watch.known.fetch_add(1, Relaxed);
                 batch.pass(delivery, Outcome::Taken);
