@@ -9,7 +9,7 @@
 -- learn    = "3d"
 -- entity   = ["workload", "peer"]
 -- quiet    = "7d"
--- message  = "{workload} sent {megabytes} MB to {peer} on {days} days of seven, no hour above {peak_megabytes} MB; nobody else calls it, and all that the workload sends rose by {risen_megabytes} MB over its median day of {median_megabytes} MB"
+-- message  = "{workload} sent {megabytes} MB to {peer} in seven days, on {days} dates, no hour above {peak_megabytes} MB; nobody else calls it, and all that the workload sends rose by {risen_megabytes} MB over its median day of {median_megabytes} MB"
 -- impact   = ["workload", "peer", "megabytes"]
 -- misses   = """
 --   Less than a gigabyte in seven days. Destinations in AWS's own ranges other than customers' addresses,
@@ -117,7 +117,7 @@ spread AS (
 sums AS (
     SELECT
         s.workload, s.peer, s.middle, t.day,
-        sum(t.bytes - s.middle - greatest(s.mad / 2, s.middle / 20)) OVER (PARTITION BY s.workload, s.peer ORDER BY t.day) AS running
+        sum(t.bytes - s.middle - greatest(s.mad / 2, s.middle / 100)) OVER (PARTITION BY s.workload, s.peer ORDER BY t.day) AS running
     FROM spread s
     JOIN rare r ON r.workload = s.workload AND r.peer = s.peer
     JOIN totals t ON t.workload = s.workload AND t.day >= date_bin(INTERVAL '1 day', r.since)
