@@ -10,7 +10,7 @@
 -- learn    = "6h"
 -- entity   = ["workload", "way"]
 -- quiet    = "24h"
--- message  = "{workload} asks {resolvers} resolver(s) outside by {way}, one of them {address}: at most {peak_flows} flows an hour and {peak_megabytes} MB a day{why}"
+-- message  = "{workload} asks {resolvers} resolver(s) outside by {way}, one of them {address}: at most {peak_flows} flows an hour and {peak_kilobytes} kB a day{why}"
 -- impact   = ["workload", "interface_id"]
 -- misses   = """
 --   The VPC's own resolver, which flow logs never show, and so a tunnel through it. Resolvers by HTTPS
@@ -105,7 +105,7 @@ found AS (
 SELECT
     f.*,
     p.peak_flows,
-    round(d.peak_bytes / 1e6, 1) AS peak_megabytes,
+    CAST(round(d.peak_bytes / 1e3) AS BIGINT) AS peak_kilobytes,
     CASE
         WHEN p.peak_flows >= 1000 OR d.peak_bytes >= 5000000 THEN ', as much as a tunnel takes'
         WHEN f.first_seen < h.since + CAST($learn AS INTERVAL) THEN ', as from its first hours on'
