@@ -21,6 +21,7 @@ use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use trailhound_query::Session;
+use trailhound_query::declared::declared_named;
 
 use crate::alert::{self, Alert, Finding};
 use crate::coverage::Coverage;
@@ -147,11 +148,24 @@ fn runnable<'a>(session: &Session, rules: &[&'a Rule]) -> (Vec<&'a Rule>, Vec<No
         } else {
             not_run.push(NotRun {
                 rule: rule.id.clone(),
-                why: format!("needs {}", missing.join(" and ")),
+                why: format!("needs {}{}", missing.join(" and "), how_to_declare(&missing)),
             });
         }
     }
     (run, not_run)
+}
+
+/// How the user gives those of the missing tables that no log holds.
+fn how_to_declare(missing: &[&str]) -> String {
+    let given: Vec<String> = missing
+        .iter()
+        .filter(|name| declared_named(name).is_some())
+        .map(|name| format!("--from {name}=FILE.csv"))
+        .collect();
+    match given.is_empty() {
+        true => String::new(),
+        false => format!("; what you declare is given with {}", given.join(" ")),
+    }
 }
 
 /// Plans all rules over empty tables: mistakes show before any log is read.

@@ -21,6 +21,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use trailhound_ingest::formats::FORMATS;
 use trailhound_ingest::reject::rejects_schema;
+use trailhound_query::declared::DECLARED;
 use trailhound_query::functions;
 
 use crate::error::{Error, Result};
@@ -40,8 +41,11 @@ pub fn known_schemas() -> BTreeMap<String, SchemaRef> {
     let optional = OPTIONAL
         .iter()
         .map(|(name, columns)| ((*name).to_owned(), text_schema(columns)));
+    let declared = DECLARED
+        .iter()
+        .map(|declared| (declared.name.to_owned(), declared.schema()));
     let rejects = ("rejects".to_owned(), rejects_schema());
-    logs.chain(optional).chain([rejects]).collect()
+    logs.chain(optional).chain(declared).chain([rejects]).collect()
 }
 
 fn text_schema(columns: &[&str]) -> SchemaRef {

@@ -19,6 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
+use crate::declared;
 use crate::error::Error;
 use crate::functions;
 use crate::lake_table::{self, LakeTable};
@@ -205,6 +206,13 @@ impl Session {
 
         check_option_tables(&options)?;
         for from in &options.from {
+            if let Some(declared) = declared::declared_named(&from.format) {
+                let table = declared::open(&context, declared, from, &stores).await?;
+                context
+                    .register_table(from.table.as_str(), table)
+                    .map_err(plain)?;
+                continue;
+            }
             let Some(format) = format_named(&from.format) else {
                 let names: Vec<&str> = FORMATS.iter().map(|format| format.name()).collect();
                 let error = Error::wrong_use(format!("there is no log format {}", from.format));
