@@ -34,13 +34,15 @@ WITH flows AS (
 calls AS (
     SELECT
         srcaddr, dstaddr, dstport, slot,
-        min(start_time) AS first_seen, sum(packets) AS packets
+        min(start_time) AS first_seen
     FROM flows
     -- SSH, RPC, NetBIOS, SMB, databases, Docker, RDP, remote desktop, WinRM, kubelet, etcd, ECS agent.
     WHERE dstport IN (22, 135, 139, 445, 1433, 1521, 2375, 2376, 2379, 3306, 3389, 5432, 5900, 5985, 5986, 6379,
                       9042, 9200, 10250, 27017, 51678)
       AND is_opening
     GROUP BY srcaddr, dstaddr, dstport, slot
+    -- A handshake and some data, or it was only a try; sweeps have rules of their own.
+    HAVING sum(packets) >= 4 AND sum(bytes) > CASE WHEN dstaddr LIKE '%:%' THEN 84 ELSE 64 END * sum(packets)
 ),
 -- Whose address it was in that hour. An hour with two owners tells nothing.
 names AS (
@@ -75,7 +77,7 @@ named AS (
 history AS (
     SELECT e.*, started.since
     FROM (
-        SELECT source, target, dstport, min(first_seen) AS first_seen, sum(packets) AS packets, bool_or(is_service) AS is_service
+        SELECT source, target, dstport, min(first_seen) AS first_seen, bool_or(is_service) AS is_service
         FROM named
         GROUP BY source, target, dstport
     ) e
@@ -99,8 +101,6 @@ fresh AS (
         ON d.service = h.source AND d.since <= h.first_seen AND d.since > h.first_seen - INTERVAL '1 hour'
     WHERE h.first_seen >= h.since + CAST($learn AS INTERVAL)
       AND h.source <> h.target
-      -- A handshake and some data, or it was only a try.
-      AND h.packets >= 4
     GROUP BY h.source, h.target, h.dstport, h.is_service, h.since, h.first_seen, b.first_seen
 ),
 keys AS (

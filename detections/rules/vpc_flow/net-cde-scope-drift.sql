@@ -145,4 +145,4 @@ SELECT
 FROM found f
 JOIN totals t ON t.source = f.source AND t.destination = f.destination AND t.dstport = f.dstport AND t.protocol = f.protocol
 -- A handshake and some data, or it was only a try.
-WHERE t.packets >= 4
+WHERE t.packets >= 4 AND (f.protocol = 17 OR t.bytes > 64 * t.packets)

@@ -152,4 +152,4 @@ SELECT
     END AS severity
 FROM found f
 JOIN totals t ON t.source = f.source AND t.destination = f.destination AND t.dstport = f.dstport AND t.protocol = f.protocol
-WHERE t.bytes >= 10000
+WHERE t.bytes >= 10000 AND t.bytes > 64 * t.packets

@@ -17,7 +17,8 @@
 --   Without tcp-flags the side that began is guessed by port."""
 -- false_positives = """
 --   A release that uses another service of yours: within an hour of a new task definition a call to a
---   database port is low as well. What three or more workloads begin to call is one alert for all of them."""
+--   database port is low as well, and so it is where the workload calls that port elsewhere already, as when
+--   a database moves to its stand-by. What three or more workloads begin to call is one alert for all of them."""
 
 WITH flows AS (
     SELECT
@@ -47,10 +48,12 @@ names AS (
 pairs AS (
     SELECT
         workload, dstaddr, dstport, protocol, slot,
-        min(start_time) AS first_seen, sum(packets) AS packets, min(definition) AS definition
+        min(start_time) AS first_seen, sum(packets) AS packets
     FROM flows
     WHERE is_opening AND coalesce(flow_direction, 'egress') = 'egress'
     GROUP BY workload, dstaddr, dstport, protocol, slot
+    -- A handshake and some data, or it was only a try; sweeps have rules of their own.
+    HAVING sum(packets) >= 4 AND (protocol = 17 OR sum(bytes) > CASE WHEN dstaddr LIKE '%:%' THEN 84 ELSE 64 END * sum(packets))
 ),
 named AS (
     SELECT
@@ -67,9 +70,9 @@ named AS (
 ),
 -- Which edges are known, and since when the workload is watched.
 history AS (
-    SELECT e.*, w.since
+    SELECT e.*, w.since, min(e.first_seen) OVER (PARTITION BY e.workload, e.dstport, e.protocol) AS port_since
     FROM (
-        SELECT workload, target, dstport, protocol, min(first_seen) AS first_seen, sum(packets) AS packets
+        SELECT workload, target, dstport, protocol, min(first_seen) AS first_seen
         FROM named
         GROUP BY workload, target, dstport, protocol
     ) e
@@ -78,6 +81,7 @@ history AS (
 fresh AS (
     SELECT
         h.workload, h.target, h.dstport, h.protocol, h.since, h.first_seen,
+        h.first_seen >= h.port_since + CAST($learn AS INTERVAL) AS is_known_port,
         coalesce(bool_or(d.since > h.since), false) AS is_release,
         count(*) OVER (PARTITION BY h.target, h.dstport, h.protocol) AS prevalence
     FROM history h
@@ -85,20 +89,18 @@ fresh AS (
         ON d.workload = h.workload AND d.since <= h.first_seen AND d.since > h.first_seen - INTERVAL '1 hour'
     WHERE h.first_seen >= h.since + CAST($learn AS INTERVAL)
       AND h.target <> h.workload
-      -- Fewer is a try that nothing came of; sweeps have rules of their own.
-      AND h.packets >= 4
-    GROUP BY h.workload, h.target, h.dstport, h.protocol, h.since, h.first_seen
+    GROUP BY h.workload, h.target, h.dstport, h.protocol, h.since, h.first_seen, h.port_since
 ),
 -- The addresses and hours behind each edge, to find the records again.
 keys AS (
     SELECT DISTINCT
-        f.workload, f.target, f.dstport, f.protocol, f.since, f.is_release, f.prevalence, n.dstaddr, n.slot
+        f.workload, f.target, f.dstport, f.protocol, f.since, f.is_known_port, f.is_release, f.prevalence, n.dstaddr, n.slot
     FROM fresh f
     JOIN named n ON n.workload = f.workload AND n.target = f.target AND n.dstport = f.dstport AND n.protocol = f.protocol
 ),
 found AS (
     SELECT
-        k.workload, k.target, k.dstport, k.protocol, k.since, k.is_release, k.prevalence,
+        k.workload, k.target, k.dstport, k.protocol, k.since, k.is_known_port, k.is_release, k.prevalence,
         min(r.start_time) AS first_seen,
         max(r.end_time) AS last_seen,
         count(*) AS count,
@@ -114,7 +116,7 @@ found AS (
         ON r.workload = k.workload AND r.dstaddr = k.dstaddr AND r.dstport = k.dstport
        AND r.protocol = k.protocol AND r.slot = k.slot
     WHERE r.is_opening AND coalesce(r.flow_direction, 'egress') = 'egress'
-    GROUP BY k.workload, k.target, k.dstport, k.protocol, k.since, k.is_release, k.prevalence
+    GROUP BY k.workload, k.target, k.dstport, k.protocol, k.since, k.is_known_port, k.is_release, k.prevalence
 )
 SELECT
     first_seen,
@@ -139,6 +141,7 @@ SELECT
     -- Memcached, MongoDB.
     CASE
         WHEN dstport IN (1433, 1521, 3306, 5432, 5439, 6379, 9042, 9200, 11211, 27017) AND prevalence < 3 AND NOT is_release
+             AND NOT is_known_port
             THEN 'medium'
         ELSE 'low'
     END AS severity

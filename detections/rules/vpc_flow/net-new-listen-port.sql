@@ -17,7 +17,8 @@
 --   before the data did."""
 -- false_positives = """
 --   A release that opens a port: within an hour of a new task definition the alert is one level lower.
---   Agents that are rolled out everywhere: three or more workloads are one alert."""
+--   Agents that are rolled out everywhere: three or more workloads are one alert. A scanner that is the first
+--   to find an open port: less than three connections and 5 kB are low."""
 
 WITH flows AS (
     SELECT
@@ -27,7 +28,9 @@ WITH flows AS (
         CASE WHEN srcport >= 32768 THEN 32768 ELSE srcport END AS number,
         -- SYN and ACK together: something listens there and took the connection.
         coalesce((tcp_flags & 18) = 18, false) AND coalesce(flow_direction, 'egress') = 'egress' AS is_answer,
-        srcaddr, dstaddr, interface_id, account_id, region, start_time, end_time, _source, _line
+        -- A NAT gateway answers inside in the name of somebody outside.
+        coalesce(pkt_srcaddr, srcaddr) AS srcaddr,
+        dstaddr, bytes, interface_id, account_id, region, start_time, end_time, _source, _line
     FROM vpc_flow
     WHERE action = 'ACCEPT' AND protocol = 6
       AND start_time >= $window_start AND start_time < $window_end
@@ -66,6 +69,7 @@ found AS (
         max(a.end_time) AS last_seen,
         count(*) AS count,
         count(*) AS connections,
+        sum(a.bytes) AS bytes,
         evidence('vpc_flow', a._source, a._line) AS evidence,
         bool_or(NOT is_private_ip(a.dstaddr)) AS is_outside,
         min(a.srcaddr) AS srcaddr,
@@ -87,6 +91,7 @@ SELECT
     CASE WHEN number = 32768 THEN 'a port above 32767' ELSE concat('port ', number) END AS port,
     client,
     connections,
+    bytes,
     prevalence,
     CAST(floor((date_part('epoch', first_seen) - date_part('epoch', since)) / 3600) AS BIGINT) AS watched_hours,
     CASE WHEN is_release THEN '; a new task definition began within the hour before' ELSE '' END AS why,
@@ -95,6 +100,8 @@ SELECT
     account_id,
     region,
     CASE
+        -- Scanners find every open port sooner or later. One answer to one of them is no use of it.
+        WHEN connections < 3 AND bytes < 5000 THEN 'low'
         WHEN is_outside AND NOT is_release THEN 'high'
         WHEN is_release AND NOT is_outside THEN 'low'
         ELSE 'medium'

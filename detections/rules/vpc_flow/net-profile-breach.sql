@@ -80,7 +80,7 @@ breaches AS (
         ON a.service = e.service AND a.flow_direction = e.flow_direction AND a.address = e.address AND a.port = e.port
        AND a.protocol = e.protocol AND a.peer_service IS NOT DISTINCT FROM e.peer_service
     -- A handshake and some data, or it was only a try.
-    WHERE a.service IS NULL AND e.packets >= 4
+    WHERE a.service IS NULL AND e.packets >= 4 AND (e.protocol = 17 OR e.bytes > 64 * e.packets)
 ),
 labelled AS (
     SELECT
