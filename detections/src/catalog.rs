@@ -148,7 +148,11 @@ impl Catalog {
 /// Tables that a page's blocks can be read as.
 pub fn log_tables() -> Vec<&'static str> {
     let declared = DECLARED.iter().map(|declared| declared.name);
-    FORMATS.iter().map(|format| format.name()).chain(declared).collect()
+    FORMATS
+        .iter()
+        .map(|format| format.name())
+        .chain(declared)
+        .collect()
 }
 
 fn page_name(sql: &str) -> String {

@@ -109,6 +109,25 @@ pub fn empty_table(schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, DataFus
     Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![vec![]])?))
 }
 
+/// The query of a rule, as parsed.
+///
+/// # Errors
+/// It is no SQL, or no query.
+pub fn query_of(context: &SessionContext, rule: &Rule) -> Result<Box<ast::Query>> {
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state
+        .sql_to_statement(&rule.sql, &dialect)
+        .map_err(|error| sql_error(rule, &error, &[]))?;
+    if let Statement::Statement(statement) = statement
+        && let ast::Statement::Query(query) = *statement
+    {
+        return Ok(query);
+    }
+    let reason = "a rule is a query: it does not create, write or set anything";
+    Err(Error::rule(&rule.file, rule.sql_line, reason))
+}
+
 /// Plans a rule and checks that tables, columns and front matter agree.
 ///
 /// # Errors

@@ -34,31 +34,63 @@ pub const DECLARED: &[Declared] = &[
         about: "A connection that a service may have. A service without a row has no profile and is not judged.",
         columns: &[
             ("service", true, "ECS service that the row is about."),
-            ("direction", true, "`out` for what it calls, `in` for who may call it."),
-            ("peer", true, "Service, address or network (CIDR) of the other end; `*` for any."),
+            (
+                "direction",
+                true,
+                "`out` for what it calls, `in` for who may call it.",
+            ),
+            (
+                "peer",
+                true,
+                "Service, address or network (CIDR) of the other end; `*` for any.",
+            ),
             ("port", true, "Port of the side that is called; `*` for any."),
-            ("protocol", false, "`tcp`, `udp` or a number; `*` or nothing for any."),
+            (
+                "protocol",
+                false,
+                "`tcp`, `udp` or a number; `*` or nothing for any.",
+            ),
         ],
     },
     Declared {
         name: "declared_flows",
         about: "A connection that is documented and approved, as PCI DSS asks for it.",
         columns: &[
-            ("source", true, "Service, address or network (CIDR) that calls; `*` for any."),
+            (
+                "source",
+                true,
+                "Service, address or network (CIDR) that calls; `*` for any.",
+            ),
             ("destination", true, "The same for what is called."),
             ("port", true, "Port that is called; `*` for any."),
-            ("protocol", false, "`tcp`, `udp` or a number; `*` or nothing for any."),
+            (
+                "protocol",
+                false,
+                "`tcp`, `udp` or a number; `*` or nothing for any.",
+            ),
             ("owner", false, "Who answers for it."),
             ("reason", false, "Why it is needed."),
-            ("expires", false, "Last day that it counts, such as 2026-12-31; nothing for no end."),
+            (
+                "expires",
+                false,
+                "Last day that it counts, such as 2026-12-31; nothing for no end.",
+            ),
         ],
     },
     Declared {
         name: "regulated",
         about: "Where data lies that rules protect: card data (CHD), health data (PHI).",
         columns: &[
-            ("member", true, "Service, interface, subnet, address or network (CIDR)."),
-            ("class", true, "What lies there: `CHD`, `CDE` or `PCI` for card data, `PHI` for health data."),
+            (
+                "member",
+                true,
+                "Service, interface, subnet, address or network (CIDR).",
+            ),
+            (
+                "class",
+                true,
+                "What lies there: `CHD`, `CDE` or `PCI` for card data, `PHI` for health data.",
+            ),
         ],
     },
 ];
@@ -169,5 +201,47 @@ fn check(declared: &Declared, file: &str, given: &[String]) -> Result<(), Error>
             names.join(",")
         ))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(columns: &str) -> Result<(), String> {
+        let declared = declared_named("declared_flows").unwrap();
+        let columns: Vec<String> = columns.split(',').map(str::to_owned).collect();
+        check(declared, "flows.csv", &columns).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn columns_may_stand_in_any_order_and_optional_ones_be_absent() {
+        assert_eq!(given("port,destination,source"), Ok(()));
+        assert_eq!(
+            given("source,destination,port,protocol,owner,reason,expires"),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_missing_or_misspelt_column_is_refused_by_name() {
+        let missing = given("source,port").unwrap_err();
+        assert!(missing.contains("no column destination"), "{missing}");
+        let misspelt = given("source,destination,port,expiry").unwrap_err();
+        assert!(misspelt.contains("\"expiry\""), "{misspelt}");
+    }
+
+    #[test]
+    fn schemas_have_the_columns_as_text() {
+        for declared in DECLARED {
+            let schema = declared.schema();
+            assert_eq!(schema.fields().len(), declared.columns.len(), "{}", declared.name);
+            assert!(
+                schema
+                    .fields()
+                    .iter()
+                    .all(|field| field.data_type() == &DataType::Utf8View)
+            );
+        }
     }
 }

@@ -24,9 +24,7 @@ WITH slots AS (
         coalesce(pkt_dstaddr, dstaddr) AS address,
         date_bin(INTERVAL '1 hour', start_time) AS hour,
         sum(bytes) AS bytes,
-        bool_or(coalesce((tcp_flags & 18) = 2, dstport < srcport)) AS is_ours,
-        min(account_id) AS account_id,
-        min(region) AS region
+        bool_or(coalesce((tcp_flags & 18) = 2, dstport < srcport)) AS is_ours
     FROM vpc_flow
     WHERE action = 'ACCEPT' AND coalesce(flow_direction, 'egress') = 'egress'
       AND coalesce(pkt_dst_aws_service, 'EC2') = 'EC2'
@@ -39,9 +37,10 @@ WITH slots AS (
 gateways AS (
     SELECT interface_id
     FROM vpc_flow
-    WHERE interface_type = 'nat_gateway'
-       OR action = 'ACCEPT' AND flow_direction = 'ingress' AND pkt_dstaddr <> dstaddr
-          AND NOT is_private_ip(pkt_dstaddr) AND is_private_ip(dstaddr)
+    WHERE action = 'ACCEPT'
+      AND (interface_type = 'nat_gateway'
+        OR flow_direction = 'ingress' AND pkt_dstaddr <> dstaddr AND NOT is_private_ip(pkt_dstaddr) AND is_private_ip(dstaddr))
+      AND start_time >= $window_start AND start_time < $window_end
     GROUP BY interface_id
 ),
 outward AS (
@@ -67,8 +66,7 @@ peers AS (
         max(o.bytes) AS peak,
         count(DISTINCT date_bin(INTERVAL '1 day', o.hour)) AS days,
         min(o.hour) AS first_hour, max(o.hour) AS last_hour,
-        bool_or(o.is_ours) AS is_ours,
-        min(o.account_id) AS account_id, min(o.region) AS region
+        bool_or(o.is_ours) AS is_ours
     FROM outward o
     CROSS JOIN ends e
     WHERE o.hour >= e.last - INTERVAL '7 days'
@@ -151,11 +149,11 @@ SELECT
     CAST(round(k.middle / 1e6) AS BIGINT) AS median_megabytes,
     CAST(round(k.cusum / 1e6) AS BIGINT) AS risen_megabytes,
     min(v.interface_id) AS interface_id,
-    k.account_id,
-    k.region
+    min(v.account_id) AS account_id,
+    min(v.region) AS region
 FROM keys k
 JOIN vpc_flow v
     ON coalesce(v.ecs_service_name, v.interface_id, 'unknown') = k.workload
    AND coalesce(v.pkt_dstaddr, v.dstaddr) = k.address AND date_bin(INTERVAL '1 hour', v.start_time) = k.hour
 WHERE v.action = 'ACCEPT' AND coalesce(v.flow_direction, 'egress') = 'egress'
-GROUP BY k.workload, k.peer, k.bytes, k.days, k.peak, k.middle, k.cusum, k.account_id, k.region
+GROUP BY k.workload, k.peer, k.bytes, k.days, k.peak, k.middle, k.cusum
