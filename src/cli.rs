@@ -191,8 +191,24 @@ fn from_help() -> String {
         "Read a table from a file, a folder, a glob or a URL; may be given several times\n\n\
          TABLE is one of {}; NAME:TABLE gives it another name, so that one kind of log can be read from two \
          places. WHERE is a path, a folder (read with everything below it), a glob (quote it, so that the \
-         shell leaves it alone), or an s3:// URL.",
-        tables.join(", ")
+         shell leaves it alone), or an s3:// URL.\n\n\
+         Tables that you write yourself, as CSV with a header: {}. The pages of the detections that need them say \
+         what stands in them.",
+        tables.join(", "),
+        trailhound_query::declared::DECLARED
+            .iter()
+            .map(|declared| format!(
+                "{} ({})",
+                declared.name,
+                declared
+                    .columns
+                    .iter()
+                    .map(|(name, ..)| *name)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ))
+            .collect::<Vec<_>>()
+            .join(", ")
     )
 }
 

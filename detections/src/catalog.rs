@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use trailhound_ingest::formats::FORMATS;
+use trailhound_query::declared::DECLARED;
 
 use crate::error::{Error, Result};
 use crate::page::Page;
@@ -146,7 +147,12 @@ impl Catalog {
 
 /// Tables that a page's blocks can be read as.
 pub fn log_tables() -> Vec<&'static str> {
-    FORMATS.iter().map(|format| format.name()).collect()
+    let declared = DECLARED.iter().map(|declared| declared.name);
+    FORMATS
+        .iter()
+        .map(|format| format.name())
+        .chain(declared)
+        .collect()
 }
 
 fn page_name(sql: &str) -> String {

@@ -18,8 +18,9 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
+use trailhound_query::declared::declared_named;
 use trailhound_query::{Session, connections};
 
 use crate::alert::{self, Alert, Finding};
@@ -31,6 +32,7 @@ use crate::needs::{self, Needs};
 use crate::planning::{self, Tables};
 use crate::row;
 use crate::rule::Rule;
+use crate::shared;
 
 /// Most rows that a rule may give in one run. A rule with more is no detection
 /// but a list, and would take memory without end.
@@ -155,11 +157,24 @@ fn runnable<'a>(session: &Session, rules: &[&'a Rule]) -> (Vec<&'a Rule>, Vec<No
         } else {
             not_run.push(NotRun {
                 rule: rule.id.clone(),
-                why: format!("needs {}", missing.join(" and ")),
+                why: format!("needs {}{}", missing.join(" and "), how_to_declare(&missing)),
             });
         }
     }
     (run, not_run)
+}
+
+/// How the user gives those of the missing tables that no log holds.
+fn how_to_declare(missing: &[&str]) -> String {
+    let given: Vec<String> = missing
+        .iter()
+        .filter(|name| declared_named(name).is_some())
+        .map(|name| format!("--from {name}=FILE.csv"))
+        .collect();
+    match given.is_empty() {
+        true => String::new(),
+        false => format!("; what you declare is given with {}", given.join(" ")),
+    }
 }
 
 /// Plans all rules over empty tables: mistakes show before any log is read.
@@ -246,14 +261,35 @@ async fn coverage(
 }
 
 async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) -> Result<Vec<Finding>> {
-    let wrong = |error| planning::sql_error(rule, &error, &[]);
-    let mut frame = context.sql(&rule.sql).await.map_err(wrong)?;
-    let parameters = parameters(rule, coverage);
-    if !parameters.is_empty() {
-        frame = frame
-            .with_param_values(ParamValues::from(parameters))
-            .map_err(wrong)?;
+    let mut kept = Vec::new();
+    let findings = findings_of(context, rule, coverage, &mut kept).await;
+    for name in kept {
+        context
+            .deregister_table(name.as_str())
+            .map_err(|error| planning::sql_error(rule, &error, &[]))?;
     }
+    findings
+}
+
+/// The rows of the rule. The names of tables that it leaves behind go to `kept`.
+async fn findings_of(
+    context: &SessionContext,
+    rule: &Rule,
+    coverage: &Coverage,
+    kept: &mut Vec<String>,
+) -> Result<Vec<Finding>> {
+    let wrong = |error| planning::sql_error(rule, &error, &[]);
+    let query = planning::query_of(context, rule)?;
+    let (steps, rest) = shared::split(&query, |name| context.table_exist(name).unwrap_or(true));
+    for step in steps {
+        let frame = bound(context, &step.sql, rule, coverage).await?;
+        let held = held::keep(context, frame).await.map_err(wrong)?;
+        context
+            .register_table(step.name.as_str(), Arc::new(held))
+            .map_err(wrong)?;
+        kept.push(step.name);
+    }
+    let frame = bound(context, &rest, rule, coverage).await?;
     let mut stream = frame.execute_stream().await.map_err(wrong)?;
     let mut findings = Vec::new();
     while let Some(batch) = stream.try_next().await.map_err(wrong)? {
@@ -265,6 +301,19 @@ async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) ->
         }
     }
     Ok(findings)
+}
+
+/// A query of the rule with its parameters.
+async fn bound(context: &SessionContext, sql: &str, rule: &Rule, coverage: &Coverage) -> Result<DataFrame> {
+    let wrong = |error| planning::sql_error(rule, &error, &[]);
+    let frame = context.sql(sql).await.map_err(wrong)?;
+    let parameters = parameters(rule, coverage);
+    match parameters.is_empty() {
+        true => Ok(frame),
+        false => frame
+            .with_param_values(ParamValues::from(parameters))
+            .map_err(wrong),
+    }
 }
 
 fn parameters(rule: &Rule, coverage: &Coverage) -> Vec<(String, ScalarValue)> {

@@ -13,14 +13,14 @@ use std::io;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, Session as EngineSession, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{Expr, TableType, col};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -73,8 +73,43 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Resul
         place[index] = Some(slot);
     }
     let held_schema: SchemaRef = Arc::new(schema.project(columns)?);
-    let memory_max = memory_max(context);
+    let (inner, file) = read(context, frame, &held_schema).await?;
+    Ok(Held {
+        schema,
+        place,
+        inner,
+        _file: file,
+    })
+}
 
+/// Runs a query and keeps its rows, in memory or in a file as [`hold`] does.
+///
+/// # Errors
+/// The query fails, or the temporary file cannot be written.
+pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
+    // That a column is never null may hold for the query and not for its batches.
+    let fields: Vec<Field> = frame
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let (inner, file) = read(context, frame, &schema).await?;
+    Ok(Held {
+        place: (0..schema.fields().len()).map(Some).collect(),
+        schema,
+        inner,
+        _file: file,
+    })
+}
+
+async fn read(
+    context: &SessionContext,
+    frame: DataFrame,
+    schema: &SchemaRef,
+) -> Result<(Arc<dyn TableProvider>, Option<TempPath>)> {
+    let memory_max = memory_max(context);
     let mut stream = frame.execute_stream().await?;
     let mut rows = Rows {
         held: Vec::new(),
@@ -82,15 +117,9 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Resul
         file: None,
     };
     while let Some(batch) = stream.try_next().await? {
-        rows.add(compact(&batch, &held_schema)?, memory_max)?;
+        rows.add(compact(&batch, schema)?, memory_max)?;
     }
-    let (inner, file) = rows.close(context, &held_schema).await?;
-    Ok(Held {
-        schema,
-        place,
-        inner,
-        _file: file,
-    })
+    rows.close(context, schema).await
 }
 
 /// The rows so far: batches in memory, or a file that they were all moved to.
@@ -220,7 +249,6 @@ impl TableProvider for Held {
 mod tests {
     use super::*;
     use arrow::array::{Int64Array, StringViewArray};
-    use arrow::datatypes::{Field, Schema};
     use datafusion::execution::memory_pool::GreedyMemoryPool;
     use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     use datafusion::prelude::SessionConfig;

@@ -25,6 +25,7 @@ pub mod planning;
 pub mod needs;
 
 pub mod held;
+pub mod shared;
 
 pub mod evaluate;
 pub mod row;

@@ -21,6 +21,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use trailhound_ingest::formats::FORMATS;
 use trailhound_ingest::reject::rejects_schema;
+use trailhound_query::declared::DECLARED;
 use trailhound_query::{connections, functions};
 
 use crate::error::{Error, Result};
@@ -40,9 +41,12 @@ pub fn known_schemas() -> BTreeMap<String, SchemaRef> {
     let optional = OPTIONAL
         .iter()
         .map(|(name, columns)| ((*name).to_owned(), text_schema(columns)));
+    let declared = DECLARED
+        .iter()
+        .map(|declared| (declared.name.to_owned(), declared.schema()));
     let rejects = ("rejects".to_owned(), rejects_schema());
     let connections = (connections::NAME.to_owned(), connections::schema());
-    logs.chain(optional).chain([rejects, connections]).collect()
+    logs.chain(optional).chain(declared).chain([rejects, connections]).collect()
 }
 
 fn text_schema(columns: &[&str]) -> SchemaRef {
@@ -104,6 +108,25 @@ pub fn empty_tables(schemas: &BTreeMap<String, SchemaRef>) -> Result<Tables, Dat
 /// The engine refuses the schema.
 pub fn empty_table(schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, DataFusionError> {
     Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![vec![]])?))
+}
+
+/// The query of a rule, as parsed.
+///
+/// # Errors
+/// It is no SQL, or no query.
+pub fn query_of(context: &SessionContext, rule: &Rule) -> Result<Box<ast::Query>> {
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state
+        .sql_to_statement(&rule.sql, &dialect)
+        .map_err(|error| sql_error(rule, &error, &[]))?;
+    if let Statement::Statement(statement) = statement
+        && let ast::Statement::Query(query) = *statement
+    {
+        return Ok(query);
+    }
+    let reason = "a rule is a query: it does not create, write or set anything";
+    Err(Error::rule(&rule.file, rule.sql_line, reason))
 }
 
 /// Plans a rule and checks that tables, columns and front matter agree.

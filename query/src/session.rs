@@ -21,6 +21,7 @@ use trailhound_lake::Lake;
 
 use crate::enrichment::{Enrichment, EnrichmentFiles};
 use crate::connections::{self, ConnectionsTable};
+use crate::declared;
 use crate::error::Error;
 use crate::functions;
 use crate::identity::{self, Identity};
@@ -228,6 +229,13 @@ impl Session {
                     whole: inventory,
                     claims: true,
                 });
+                continue;
+            }
+            if let Some(declared) = declared::declared_named(&from.format) {
+                let table = declared::open(&context, declared, from, &stores).await?;
+                context
+                    .register_table(from.table.as_str(), table)
+                    .map_err(plain)?;
                 continue;
             }
             let Some(format) = format_named(&from.format) else {
