@@ -63,7 +63,7 @@ pub(super) const COLUMNS: &[&str] = &[
 const ALWAYS: i64 = 0;
 
 /// The last second of the year 9999.
-const FOREVER: i64 = 253_402_300_799_000_000;
+pub(super) const FOREVER: i64 = 253_402_300_799_000_000;
 
 /// Adds what the rows of an inventory claim. Columns may be of any type that reads as text.
 pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {

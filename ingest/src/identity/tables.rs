@@ -11,6 +11,7 @@ use super::claim::Seen;
 use super::entity::{Certainty, Entity, Kind};
 use super::facts::Span;
 use super::holds::Hold;
+use super::inventory::FOREVER;
 use super::ledger::{Ledger, joined};
 use crate::column::{TIMESTAMP, timestamp_type};
 
@@ -160,7 +161,9 @@ fn batch(columns: &'static [(&'static str, &'static str)], mut rows: Vec<Row>) -
         Arc::new(builder.finish())
     };
     let time = |value: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = rows.iter().map(value).collect();
+        // What an inventory says to hold still has no end.
+        let known = |time: &i64| *time < FOREVER;
+        let times: TimestampMicrosecondArray = rows.iter().map(|row| value(row).filter(known)).collect();
         Arc::new(times.with_timezone(TIMESTAMP))
     };
     let texts = columns.len() - ENDING.len();
