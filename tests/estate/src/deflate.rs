@@ -140,12 +140,12 @@ fn push_match(out: &mut Bits, codes: &[(u32, u32)], length: usize, distance: usi
 
 fn crc32(text: &[u8]) -> u32 {
     let mut tables = [[0_u32; 256]; 4];
-    for value in 0..256_usize {
-        let mut crc = value as u32;
+    for (value, entry) in (0_u32..).zip(&mut tables[0]) {
+        let mut crc = value;
         for _ in 0..8 {
             crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
         }
-        tables[0][value] = crc;
+        *entry = crc;
     }
     for value in 0..256 {
         for table in 1..4 {

@@ -295,7 +295,7 @@ impl<'a> FlowLogs<'a> {
                 let flags = match (tcp, fate) {
                     (false, _) => 0,
                     (true, Fate::Late) => FIN,
-                    (true, Fate::Served) => u8::from(first) * opening | u8::from(closing) * FIN,
+                    (true, Fate::Served) => (u8::from(first) * opening) | (u8::from(closing) * FIN),
                     (true, _) => SYN,
                 };
                 let mut packets = bytes.div_ceil(1400).max(1);

@@ -113,7 +113,7 @@ fn scale(plan: &Plan) -> u64 {
         .clone()
         .skip(1)
         .find(|midnight| !is_weekend(*midnight))
-        .or(midnights.last())
+        .or(midnights.clone().next_back())
         .unwrap_or(options.start);
     let count = |scale: u64| {
         let traffic = Traffic::new(plan, scale);

@@ -353,11 +353,11 @@ impl Plan {
                 *count += 1;
             }
         }
-        for day in 0..days as usize {
+        for (day, started) in by_day.into_iter().enumerate() {
             let mut rng = Rng::stream(seed, "jobs", day as u64);
             let midnight = start + day as i64 * 86_400;
             let count = u64::from(tasks_a_day)
-                .saturating_sub(by_day[day])
+                .saturating_sub(started)
                 .max(u64::from(tasks_a_day) / 5)
                 .max(2);
             for nth in 0..count {

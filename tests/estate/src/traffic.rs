@@ -48,7 +48,7 @@ impl<'a> Traffic<'a> {
         let plan = self.plan;
         let seed = plan.options.seed;
         for (number, workload) in plan.workloads.iter().enumerate() {
-            let salt = (number as u64) << 32 | hour as u64 / 3600;
+            let salt = ((number as u64) << 32) | (hour as u64 / 3600);
             let noise = 82 + Rng::stream(seed, "noise", salt).below(37);
             let activity = match workload.role {
                 Role::Batch => 100,
@@ -62,7 +62,11 @@ impl<'a> Traffic<'a> {
                 if known.stopped <= hour {
                     continue;
                 }
-                let mut rng = Rng::stream(seed, "task", (task as u64) << 24 | hour as u64 / 3600 & 0xff_ffff);
+                let mut rng = Rng::stream(
+                    seed,
+                    "task",
+                    ((task as u64) << 24) | ((hour as u64 / 3600) & 0xff_ffff),
+                );
                 let share = Share {
                     plan,
                     task: known,

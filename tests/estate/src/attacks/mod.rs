@@ -91,7 +91,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(plan: &'a Plan, rng: Rng, strength: u8, (workload, task, at): (usize, usize, i64)) -> Stage<'a> {
+    fn new(plan: &'a Plan, rng: Rng, strength: u8, (workload, task, at): Place) -> Stage<'a> {
         let mut stage = Stage {
             plan,
             rng,
@@ -263,6 +263,9 @@ pub(crate) fn implants(plan: &Plan) -> Vec<Implant> {
     all
 }
 
+/// Workload, task and time of an attack.
+type Place = (usize, usize, i64);
+
 /// Chooses workload, task and time so that attacks stay out of each other's way.
 struct Places<'a> {
     plan: &'a Plan,
@@ -281,7 +284,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn choose(&mut self, needs: Needs, seconds: i64, rng: &mut Rng) -> Option<(usize, usize, i64)> {
+    fn choose(&mut self, needs: Needs, seconds: i64, rng: &mut Rng) -> Option<Place> {
         let plan = self.plan;
         let from = plan.options.attacks_from();
         let last = plan.options.end() - seconds.min(86_400) - 3600;
@@ -296,7 +299,7 @@ impl<'a> Places<'a> {
                     Needs::Worker => known.role == Role::Worker,
                 }
         };
-        let mut best: Option<((usize, i64), (usize, usize, i64))> = None;
+        let mut best: Option<((usize, i64), Place)> = None;
         for _ in 0..600 {
             let workload = rng.below(plan.workloads.len() as u64) as usize;
             let at = rng.range(from + 3600, last.max(from + 3601));
