@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, Session as EngineSession, TableProvider};
 use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::{Expr, TableType, col};
 use datafusion::physical_plan::ExecutionPlan;
@@ -73,7 +74,7 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Resul
         place[index] = Some(slot);
     }
     let held_schema: SchemaRef = Arc::new(schema.project(columns)?);
-    let (inner, file) = read(context, frame, &held_schema).await?;
+    let (inner, file) = read(context, frame.execute_stream().await?, &held_schema).await?;
     Ok(Held {
         schema,
         place,
@@ -87,15 +88,17 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Resul
 /// # Errors
 /// The query fails, or the temporary file cannot be written.
 pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
-    // That a column is never null may hold for the query and not for its batches.
-    let fields: Vec<Field> = frame
+    // The stream's schema, not the query's: types may still change while it is planned. That a
+    // column is never null may hold for the query and not for its batches.
+    let stream = frame.execute_stream().await?;
+    let fields: Vec<Field> = stream
         .schema()
         .fields()
         .iter()
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let (inner, file) = read(context, frame, &schema).await?;
+    let (inner, file) = read(context, stream, &schema).await?;
     Ok(Held {
         place: (0..schema.fields().len()).map(Some).collect(),
         schema,
@@ -106,11 +109,10 @@ pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
 
 async fn read(
     context: &SessionContext,
-    frame: DataFrame,
+    mut stream: SendableRecordBatchStream,
     schema: &SchemaRef,
 ) -> Result<(Arc<dyn TableProvider>, Option<TempPath>)> {
     let memory_max = memory_max(context);
-    let mut stream = frame.execute_stream().await?;
     let mut rows = Rows {
         held: Vec::new(),
         bytes: 0,

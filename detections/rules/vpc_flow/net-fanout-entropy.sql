@@ -38,7 +38,7 @@ hours AS (
         count(*) AS hosts,
         -- Entropy of the calls over the hosts, of what it could be at most: 1 is even.
         CASE
-            WHEN count(*) < 2 THEN 0
+            WHEN count(*) < 2 THEN 0.0
             ELSE (ln(CAST(sum(n) AS DOUBLE)) - sum(n * ln(CAST(n AS DOUBLE))) / sum(n)) / ln(CAST(count(*) AS DOUBLE))
         END AS evenness
     FROM pairs
