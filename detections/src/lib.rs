@@ -35,6 +35,8 @@ pub mod dedup;
 pub mod alert;
 pub mod ocsf;
 
+pub mod baseline;
+
 pub mod cases;
 pub mod lint;
 

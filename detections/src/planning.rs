@@ -19,6 +19,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use trailhound_ingest::baselines;
 use trailhound_ingest::formats::FORMATS;
 use trailhound_ingest::reject::rejects_schema;
 use trailhound_query::functions;
@@ -41,7 +42,9 @@ pub fn known_schemas() -> BTreeMap<String, SchemaRef> {
         .iter()
         .map(|(name, columns)| ((*name).to_owned(), text_schema(columns)));
     let rejects = ("rejects".to_owned(), rejects_schema());
-    logs.chain(optional).chain([rejects]).collect()
+    let baselines =
+        baselines::table_names().filter_map(|name| Some((name.to_owned(), baselines::schema(name)?)));
+    logs.chain(optional).chain([rejects]).chain(baselines).collect()
 }
 
 fn text_schema(columns: &[&str]) -> SchemaRef {

@@ -22,5 +22,6 @@ pub mod tally;
 pub mod notices;
 pub mod recognise;
 pub mod coverage;
+pub mod baselines;
 pub mod object_digests;
 pub mod error;
