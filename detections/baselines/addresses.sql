@@ -26,14 +26,16 @@ WHERE direction IS NOT NULL
 GROUP BY event_time, entity, own
 UNION ALL
 SELECT
-    date_trunc('hour', event_time), coalesce(service_name, group_name), private_ip, 'private_ip', count(*), count(*),
+    date_trunc('hour', event_time), coalesce(service_name, group_name), private_ip, 'private_ip', count(*) AS value,
+    count(*) AS count,
     min(event_time), max(event_time)
 FROM ecs_events
 WHERE private_ip IS NOT NULL
 GROUP BY 1, 2, 3
 UNION ALL
 SELECT
-    date_trunc('hour', event_time), account_id, source_ip_address, 'egress_ip', count(DISTINCT role_arn), count(*),
+    date_trunc('hour', event_time), account_id, source_ip_address, 'egress_ip', count(DISTINCT role_arn) AS value,
+    count(*) AS count,
     min(event_time), max(event_time)
 FROM cloudtrail
 WHERE principal_type = 'AssumedRole' AND invoked_by IS NULL AND vpc_endpoint_id IS NULL
@@ -44,14 +46,16 @@ GROUP BY 1, 2, 3
 HAVING count(DISTINCT role_arn) >= 3
 UNION ALL
 SELECT
-    date_trunc('hour', event_time), recipient_account_id, vpc_endpoint_id, 'vpc_endpoint', count(*), count(*),
+    date_trunc('hour', event_time), recipient_account_id, vpc_endpoint_id, 'vpc_endpoint', count(*) AS value,
+    count(*) AS count,
     min(event_time), max(event_time)
 FROM cloudtrail
 WHERE vpc_endpoint_id IS NOT NULL AND error_code IS NULL
 GROUP BY 1, 2, 3
 UNION ALL
 SELECT
-    date_trunc('hour', event_time), recipient_account_id, recipient_account_id, 'account', count(*), count(*),
+    date_trunc('hour', event_time), recipient_account_id AS entity, recipient_account_id AS subject, 'account', count(*) AS value,
+    count(*) AS count,
     min(event_time), max(event_time)
 FROM cloudtrail
 WHERE recipient_account_id IS NOT NULL

@@ -22,12 +22,16 @@
 -- [measures.size]
 -- about = "CPU units / MiB that a family was registered with"
 
-WITH tasks AS (
+WITH containers AS (
     SELECT
-        date_trunc('hour', event_time) AS event_time, event_time AS at, coalesce(service_name, group_name) AS entity,
-        task_definition_arn, subnet_id, unnest(json_get_array(containers)) AS container
+        event_time AS at, coalesce(service_name, group_name) AS entity, task_definition_arn, subnet_id,
+        unnest(json_get_array(containers)) AS container
     FROM ecs_events
     WHERE detail_type = 'ECS Task State Change'
+),
+tasks AS (
+    SELECT date_trunc('hour', at) AS event_time, at, entity, task_definition_arn, subnet_id, container
+    FROM containers
 ),
 registered AS (
     SELECT

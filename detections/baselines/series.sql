@@ -50,7 +50,7 @@ SELECT
         WHEN 'task_starts' THEN CASE WHEN e.last_status = 'RUNNING' AND e.desired_status = 'RUNNING' THEN 1 ELSE 0 END
         ELSE CASE WHEN e.stop_code IN ('TaskFailedToStart', 'EssentialContainerExited') THEN 1 ELSE 0 END
     END),
-    count(*), min(e.event_time), max(e.event_time)
+    count(*) AS count, min(e.event_time), max(e.event_time)
 FROM (
     -- One event of each state of a task: versions repeat it.
     SELECT task_arn, service_name, last_status, desired_status, stop_code, min(event_time) AS event_time
@@ -62,7 +62,7 @@ CROSS JOIN (VALUES ('task_starts'), ('task_failures')) AS m(measure)
 GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT
-    date_trunc('hour', a.event_time), coalesce(t.service_name, a.cluster), NULL, 'credential_pulls', count(*), count(*),
+    date_trunc('hour', a.event_time), coalesce(t.service_name, a.cluster), NULL, 'credential_pulls', count(*) AS value, count(*) AS count,
     min(a.event_time), max(a.event_time)
 FROM ecs_audit a
 LEFT JOIN (

@@ -17,7 +17,7 @@ use crate::text::visible;
 pub struct Args {
     /// Number of the version, as `list` shows it
     #[arg(value_name = "VERSION")]
-    pub version: i64,
+    pub number: i64,
 
     /// Who approves
     #[arg(long, value_name = "NAME")]
@@ -51,9 +51,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         }
     }
     let opened = super::open(&args.at).await?;
-    opened.existing(args.version).await?;
-    if args.release && opened.in_force.frozen != Some(args.version) {
-        let failure = Failure::wrong_use(format!("version {} is not frozen", args.version));
+    opened.existing(args.number).await?;
+    if args.release && opened.in_force.frozen != Some(args.number) {
+        let failure = Failure::wrong_use(format!("version {} is not frozen", args.number));
         return Err(match opened.in_force.frozen {
             Some(frozen) => failure.with_help(format!("version {frozen} is")),
             None => failure.with_help("none is: rules follow the latest version"),
@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     };
     let approval = Approval {
         at: Utc::now(),
-        version: args.version,
+        version: args.number,
         action: action.to_owned(),
         name: args.name.trim().to_owned(),
         reason: args.reason.trim().to_owned(),
@@ -79,7 +79,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         "release" => "released: rules follow the latest version",
         _ => "approved",
     };
-    writeln!(out, "version {} {done}, by {}", args.version, visible(&approval.name))?;
+    writeln!(out, "version {} {done}, by {}", args.number, visible(&approval.name))?;
     out.commit()?;
     Ok(Exit::Done.into())
 }

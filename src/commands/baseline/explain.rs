@@ -41,7 +41,7 @@ pub struct Args {
 
     /// As of this version [default: the one in force]
     #[arg(long, value_name = "N")]
-    pub version: Option<i64>,
+    pub as_of: Option<i64>,
 
     /// Samples to list
     #[arg(long, value_name = "N", default_value_t = 40)]
@@ -70,15 +70,15 @@ fn number(text: &str) -> Result<f64, String> {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let opened = super::open(&args.place).await?;
     super::need_versions(&opened)?;
-    if let Some(version) = args.version {
+    if let Some(version) = args.as_of {
         opened.existing(version).await?;
     }
     let definition = with_measure(&opened, &args.measure)?;
-    let version = opened.version_of(&definition, args.version).ok_or_else(|| {
+    let version = opened.version_of(&definition, args.as_of).ok_or_else(|| {
         Failure::wrong_use(format!("{} was not built yet", definition.name)).with_help("`trailhound baseline build`")
     })?;
     let known = [definition.clone()];
-    let entity = super::entity_named(&opened, &known, args.version, &args.entity).await?;
+    let entity = super::entity_named(&opened, &known, args.as_of, &args.entity).await?;
     let rows = read::norms(&opened.session, &definition, version, Some(&entity)).await?;
     let rows: Vec<Row> = rows.into_iter().filter(|row| row.measure == args.measure).collect();
     let mut out = Destination::stdout();

@@ -27,7 +27,7 @@ pub struct Args {
 
     /// As of this version [default: the one in force]
     #[arg(long, value_name = "N")]
-    pub version: Option<i64>,
+    pub as_of: Option<i64>,
 
     /// Subjects to show of each measure, those seen on most days first
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -49,7 +49,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let opened = super::open(&args.at).await?;
     super::need_versions(&opened)?;
-    if let Some(version) = args.version {
+    if let Some(version) = args.as_of {
         opened.existing(version).await?;
     }
     let definitions = opened.selected(&args.baseline)?;
@@ -57,7 +57,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     match &args.entity {
         None => entities(&opened, &definitions, &args, &mut out).await?,
         Some(name) => {
-            let entity = super::entity_named(&opened, &definitions, args.version, name).await?;
+            let entity = super::entity_named(&opened, &definitions, args.as_of, name).await?;
             one(&opened, &definitions, &entity, &args, &mut out).await?;
         }
     }
@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 async fn entities(opened: &Opened, definitions: &[Definition], args: &Args, out: &mut Destination) -> Result<()> {
     for definition in definitions {
-        let Some(version) = opened.version_of(definition, args.version) else {
+        let Some(version) = opened.version_of(definition, args.as_of) else {
             continue;
         };
         let entities = read::entities(&opened.session, definition, version).await?;
@@ -106,7 +106,7 @@ async fn one(
         writeln!(out, "{}", visible(entity))?;
     }
     for definition in definitions {
-        let Some(version) = opened.version_of(definition, args.version) else {
+        let Some(version) = opened.version_of(definition, args.as_of) else {
             continue;
         };
         let rows = read::norms(&opened.session, definition, version, Some(entity)).await?;
