@@ -40,7 +40,10 @@ fn main() -> io::Result<()> {
     fs::write(out.join("rules.rs"), code)?;
     println!("cargo::rerun-if-changed=baselines");
     println!("cargo::rerun-if-changed=baselines/fragments");
-    for (folder, list) in [("baselines", "baselines.rs"), ("baselines/fragments", "fragments.rs")] {
+    for (folder, list) in [
+        ("baselines", "baselines.rs"),
+        ("baselines/fragments", "fragments.rs"),
+    ] {
         fs::write(out.join(list), named(&root.join(folder))?)?;
     }
     Ok(())
@@ -57,7 +60,11 @@ fn named(folder: &Path) -> io::Result<String> {
     for path in &files {
         println!("cargo::rerun-if-changed={}", path.display());
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        writeln!(code, "    Embedded {{ name: {name:?}, sql: include_str!({path:?}) }},").map_err(io::Error::other)?;
+        writeln!(
+            code,
+            "    Embedded {{ name: {name:?}, sql: include_str!({path:?}) }},"
+        )
+        .map_err(io::Error::other)?;
     }
     code.push_str("]\n");
     Ok(code)

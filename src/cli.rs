@@ -10,7 +10,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 use trailhound_query::From;
 
-use crate::commands::{baseline, completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify};
+use crate::commands::{
+    baseline, completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify,
+};
 use crate::when::{self, When};
 
 /// Hunts through AWS VPC flow logs, CloudTrail and container logs with SQL.

@@ -184,13 +184,22 @@ fn baselines_page() {
     let named = [
         ("`baseline_NAME`, norms", baselines::BASELINES[0].norms),
         ("`baseline_NAME_samples`", baselines::BASELINES[0].samples),
-        ("`baseline_versions`, one row a build and baseline", baselines::VERSIONS),
+        (
+            "`baseline_versions`, one row a build and baseline",
+            baselines::VERSIONS,
+        ),
         ("`baseline_days`, what was sampled", baselines::DAYS),
-        ("`baseline_exceptions`, hours that do not train", baselines::EXCEPTIONS),
+        (
+            "`baseline_exceptions`, hours that do not train",
+            baselines::EXCEPTIONS,
+        ),
         ("`baseline_approvals`", baselines::APPROVALS),
     ];
     for (title, table) in named {
-        let _ = write!(text, "\n### {title}\n\n| column | type | meaning |\n|---|---|---|\n");
+        let _ = write!(
+            text,
+            "\n### {title}\n\n| column | type | meaning |\n|---|---|---|\n"
+        );
         for (name, kind, about) in baselines::columns(table) {
             let _ = writeln!(text, "| `{name}` | {kind} | {} |", cell(about));
         }

@@ -244,10 +244,11 @@ async fn is_readable(session: &Session, table: &str) -> bool {
     };
     let there = provider.schema();
     baselines::schema(table).is_some_and(|wanted| {
-        wanted
-            .fields()
-            .iter()
-            .all(|field| there.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type()))
+        wanted.fields().iter().all(|field| {
+            there
+                .field_with_name(field.name())
+                .is_ok_and(|own| own.data_type() == field.data_type())
+        })
     })
 }
 
@@ -321,10 +322,7 @@ fn parameters(rule: &Rule, coverage: &Coverage) -> Vec<(String, ScalarValue)> {
 
 /// The baselines that a rule would compare with, if there were any.
 fn unlearnt(rule: &Rule, unbuilt: &BTreeSet<String>) -> Option<String> {
-    let lacks: Vec<&str> = rule
-        .tables()
-        .filter(|table| unbuilt.contains(*table))
-        .collect();
+    let lacks: Vec<&str> = rule.tables().filter(|table| unbuilt.contains(*table)).collect();
     (!lacks.is_empty()).then(|| {
         format!(
             "still learning: there is no {} yet; `trailhound baseline build` makes it from the lake",

@@ -67,7 +67,12 @@ fn lines(day: NaiveDate, logs: &DayOfLogs) -> String {
             writeln!(text, "1 eni-db - - - - - - - {from} {to} - NODATA - - - subnet-b").unwrap();
         }
         if logs.skipped.contains(&hour) {
-            writeln!(text, "1 eni-web - - - - - - - {start} {} - SKIPDATA - - - -", start + 59).unwrap();
+            writeln!(
+                text,
+                "1 eni-web - - - - - - - {start} {} - SKIPDATA - - - -",
+                start + 59
+            )
+            .unwrap();
         }
         let to = start + 59;
         writeln!(
@@ -132,7 +137,10 @@ fn arrival() -> DateTime<Utc> {
 }
 
 fn definitions(names: &[&str]) -> Vec<Definition> {
-    names.iter().map(|name| Definition::named(name).unwrap()).collect()
+    names
+        .iter()
+        .map(|name| Definition::named(name).unwrap())
+        .collect()
 }
 
 async fn built(lake: &Lake) -> Built {
@@ -141,7 +149,9 @@ async fn built(lake: &Lake) -> Built {
 
 async fn built_with(lake: &Lake, exceptions: &[Exception], options: BuildOptions) -> Built {
     let definitions = definitions(&["edges", "volumes"]);
-    build(lake, &definitions, exceptions, &options, |_, _, _| {}).await.unwrap()
+    build(lake, &definitions, exceptions, &options, |_, _, _| {})
+        .await
+        .unwrap()
 }
 
 async fn session(lake: &Lake) -> Session {
@@ -158,7 +168,9 @@ async fn norms(lake: &Lake, baseline: &str) -> Vec<Row> {
     let session = session(lake).await;
     let in_force = InForce::read(&session).await.unwrap();
     let definition = Definition::named(baseline).unwrap();
-    read::norms(&session, &definition, in_force.versions[baseline], None).await.unwrap()
+    read::norms(&session, &definition, in_force.versions[baseline], None)
+        .await
+        .unwrap()
 }
 
 fn lake_in(folder: &Path) -> Lake {
@@ -184,18 +196,30 @@ async fn a_month_teaches_peers_ports_and_volumes() {
     let lake = lake_in(folder.path());
     take_days(&lake, (0..15).map(|day| (day, ordinary()))).await;
     let done = built(&lake).await;
-    assert_eq!((done.version, done.days.len(), done.blind_hours), (Some(1), 15, 0));
+    assert_eq!(
+        (done.version, done.days.len(), done.blind_hours),
+        (Some(1), 15, 0)
+    );
 
     let edges = norms(&lake, "edges").await;
     let out = subjects(&edges, "web", "out");
-    assert_eq!(out.keys().collect::<Vec<_>>(), ["198.51.100.0/24:443/6", "db:5432/6"]);
+    assert_eq!(
+        out.keys().collect::<Vec<_>>(),
+        ["198.51.100.0/24:443/6", "db:5432/6"]
+    );
     assert!(out.values().all(|state| state == "ripe"));
-    assert_eq!(subjects(&edges, "db", "in_internal").keys().collect::<Vec<_>>(), [":5432/6"]);
+    assert_eq!(
+        subjects(&edges, "db", "in_internal").keys().collect::<Vec<_>>(),
+        [":5432/6"]
+    );
 
     let volumes = norms(&lake, "volumes").await;
     let noon = hour(&volumes, "bytes_out", 12);
     let norm = noon.norm.unwrap();
-    assert_eq!((noon.grain.as_str(), noon.samples, noon.days), ("hour_of_day", 45, 15));
+    assert_eq!(
+        (noon.grain.as_str(), noon.samples, noon.days),
+        ("hour_of_day", 45, 15)
+    );
     assert!((41e6..42e6).contains(&norm.median), "{norm:?}");
     assert_eq!(norm.level(45e6), Level::Ordinary);
     assert_eq!(norm.level(2e9), Level::Extreme);
@@ -237,7 +261,11 @@ async fn day_by_day_comes_to_the_same_as_all_at_once() {
     take_days(&other, days).await;
     built(&other).await;
     for baseline in ["edges", "volumes"] {
-        assert_eq!(norms(&one, baseline).await, norms(&other, baseline).await, "{baseline}");
+        assert_eq!(
+            norms(&one, baseline).await,
+            norms(&other, baseline).await,
+            "{baseline}"
+        );
     }
 }
 
@@ -253,7 +281,10 @@ async fn a_build_that_was_stopped_goes_on_where_it_was() {
     let half = built_with(&lake, &[], stopped).await;
     assert_eq!((half.version, half.days.len()), (None, 3));
     let rest = built(&lake).await;
-    assert_eq!((rest.version, rest.days.keys().collect::<Vec<_>>()), (Some(1), vec![&nth(3)]));
+    assert_eq!(
+        (rest.version, rest.days.keys().collect::<Vec<_>>()),
+        (Some(1), vec![&nth(3)])
+    );
     assert_eq!(subjects(&norms(&lake, "edges").await, "web", "out").len(), 2);
 }
 
@@ -309,14 +340,23 @@ async fn alerted_blind_and_skipped_hours_do_not_train() {
     let session = session(&lake).await;
     let definition = Definition::named("volumes").unwrap();
     let versions = books::versions(&session).await.unwrap();
-    let samples = read::samples(&session, &definition, "web", "bytes_out", versions.last().unwrap().window)
-        .await
-        .unwrap();
+    let samples = read::samples(
+        &session,
+        &definition,
+        "web",
+        "bytes_out",
+        versions.last().unwrap().window,
+    )
+    .await
+    .unwrap();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for sample in samples.iter().filter_map(|sample| sample.excluded.as_deref()) {
         *reasons.entry(sample).or_default() += 1;
     }
-    assert_eq!(reasons, BTreeMap::from([("alerted", 23), ("blind", 1), ("skipdata", 1)]));
+    assert_eq!(
+        reasons,
+        BTreeMap::from([("alerted", 23), ("blind", 1), ("skipdata", 1)])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,9 +364,15 @@ async fn odd_months_are_defined() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake_in(folder.path());
     // No logs at all, then a lake of one hour, then a gap of three weeks, a day of ten times the volume, and one of the future.
-    let error = build(&lake, &definitions(&["edges"]), &[], &BuildOptions::default(), |_, _, _| {})
-        .await
-        .unwrap_err();
+    let error = build(
+        &lake,
+        &definitions(&["edges"]),
+        &[],
+        &BuildOptions::default(),
+        |_, _, _| {},
+    )
+    .await
+    .unwrap_err();
     assert!(error.message().contains("no logs to learn from"), "{error}");
     let mut short = ordinary();
     short.bytes[1..].fill(None);
@@ -334,7 +380,10 @@ async fn odd_months_are_defined() {
     built(&lake).await;
     let first = norms(&lake, "volumes").await;
     let row = hour(&first, "bytes_out", 100);
-    assert_eq!((row.grain.as_str(), row.samples, row.state.as_str()), ("all", 1, "learning"));
+    assert_eq!(
+        (row.grain.as_str(), row.samples, row.state.as_str()),
+        ("all", 1, "learning")
+    );
 
     let mut tenfold = ordinary();
     tenfold.bytes.iter_mut().flatten().for_each(|bytes| *bytes *= 10);
@@ -346,11 +395,22 @@ async fn odd_months_are_defined() {
     assert_eq!((done.future_days, done.days.len()), (1, 30));
     let volumes = norms(&lake, "volumes").await;
     let noon = hour(&volumes, "bytes_out", 12);
-    assert_eq!((noon.grain.as_str(), noon.state.as_str()), ("hour_of_week", "ripe"));
+    assert_eq!(
+        (noon.grain.as_str(), noon.state.as_str()),
+        ("hour_of_week", "ripe")
+    );
     assert_eq!(noon.norm.unwrap().level(412e6), Level::Extreme, "{noon:?}");
     for row in &volumes {
         let norm = row.norm.unwrap();
-        for number in [norm.median, norm.mad, norm.center, norm.spread, norm.p05, norm.p995, norm.max] {
+        for number in [
+            norm.median,
+            norm.mad,
+            norm.center,
+            norm.spread,
+            norm.p05,
+            norm.p995,
+            norm.max,
+        ] {
             assert!(number.is_finite(), "{row:?}");
         }
     }
@@ -426,7 +486,14 @@ async fn rules_compare_with_the_version_in_force() {
     assert_eq!(alerts(&lake, 14).await.0, 24);
     let session = session(&lake).await;
     let versions = books::versions(&session).await.unwrap();
-    assert_eq!(books::kept(&lake, &versions).await.unwrap().into_iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        books::kept(&lake, &versions)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,21 +502,45 @@ async fn every_query_runs_over_a_lake_that_has_nothing_for_it() {
     let lake = lake_in(folder.path());
     take_days(&lake, [(0, ordinary())]).await;
     let all = Definition::all().unwrap();
-    let done = build(&lake, &all, &[], &BuildOptions::default(), |_, _, _| {}).await.unwrap();
-    let built: Vec<&str> = done.baselines.iter().map(|version| version.baseline.as_str()).collect();
+    let done = build(&lake, &all, &[], &BuildOptions::default(), |_, _, _| {})
+        .await
+        .unwrap();
+    let built: Vec<&str> = done
+        .baselines
+        .iter()
+        .map(|version| version.baseline.as_str())
+        .collect();
     assert_eq!(built, ["edges", "volumes", "addresses"]);
     // And over empty tables, so that each query is planned here.
     let session = Session::open(Options::default()).await.unwrap();
     for format in trailhound_ingest::formats::FORMATS {
         let empty = datafusion::datasource::MemTable::try_new(format.schema(), vec![vec![]]).unwrap();
-        session.context().register_table(format.name(), Arc::new(empty)).unwrap();
+        session
+            .context()
+            .register_table(format.name(), Arc::new(empty))
+            .unwrap();
     }
     for definition in &all {
         let answer = session.query(&definition.sql).await.unwrap();
         let names: Vec<&String> = answer.schema.fields().iter().map(|field| field.name()).collect();
-        for column in ["event_time", "entity", "subject", "measure", "value", "count", "first_seen", "last_seen"] {
-            assert!(names.iter().any(|name| *name == column), "{}: {names:?}", definition.name);
+        for column in [
+            "event_time",
+            "entity",
+            "subject",
+            "measure",
+            "value",
+            "count",
+            "first_seen",
+            "last_seen",
+        ] {
+            assert!(
+                names.iter().any(|name| *name == column),
+                "{}: {names:?}",
+                definition.name
+            );
         }
-        assert!(definition.kind == Kind::Seen || definition.measures.values().all(|measure| measure.unit > 0.0));
+        assert!(
+            definition.kind == Kind::Seen || definition.measures.values().all(|measure| measure.unit > 0.0)
+        );
     }
 }

@@ -75,8 +75,16 @@ const SAMPLES: &[ColumnRow] = &[
         Kind::Time,
         "Start of the hour that was measured, or of the day in which something was seen.",
     ),
-    ("entity", Kind::Text, "Workload or principal, never a bare address of a peer."),
-    ("subject", Kind::Text, "What was seen or measured of it, such as a peer; NULL for the whole of it."),
+    (
+        "entity",
+        Kind::Text,
+        "Workload or principal, never a bare address of a peer.",
+    ),
+    (
+        "subject",
+        Kind::Text,
+        "What was seen or measured of it, such as a peer; NULL for the whole of it.",
+    ),
     ("measure", Kind::Text, "Which quantity."),
     ("value", Kind::Double, "How much."),
     ("count", Kind::Long, "Records behind it."),
@@ -92,7 +100,11 @@ const SAMPLES: &[ColumnRow] = &[
 
 const NORMS: &[ColumnRow] = &[
     ("event_time", Kind::Time, "Last moment of the window."),
-    ("version", Kind::Long, "Number of the build, one for all baselines."),
+    (
+        "version",
+        Kind::Long,
+        "Number of the build, one for all baselines.",
+    ),
     ("entity", Kind::Text, "Workload or principal."),
     ("subject", Kind::Text, "What of it; NULL for the whole."),
     ("measure", Kind::Text, "Which quantity."),
@@ -160,13 +172,33 @@ const VERSIONS_COLUMNS: &[ColumnRow] = &[
 const DAYS_COLUMNS: &[ColumnRow] = &[
     ("event_time", Kind::Time, "The day."),
     ("baseline", Kind::Text, "Name of the baseline."),
-    ("definition", Kind::Text, "Hash of the baseline's file that made the samples."),
-    ("logs_until", Kind::Time, "Latest arrival of logs that is in the samples."),
-    ("records", Kind::Long, "Records of that day in the tables that the baseline reads."),
+    (
+        "definition",
+        Kind::Text,
+        "Hash of the baseline's file that made the samples.",
+    ),
+    (
+        "logs_until",
+        Kind::Time,
+        "Latest arrival of logs that is in the samples.",
+    ),
+    (
+        "records",
+        Kind::Long,
+        "Records of that day in the tables that the baseline reads.",
+    ),
     ("samples", Kind::Long, "Samples that train."),
     ("excluded", Kind::Long, "Samples that do not."),
-    ("hours_seen", Kind::Long, "Hours of the day that were seen well enough."),
-    ("hours_blind", Kind::Long, "Hours of the day that were seen too little to train."),
+    (
+        "hours_seen",
+        Kind::Long,
+        "Hours of the day that were seen well enough.",
+    ),
+    (
+        "hours_blind",
+        Kind::Long,
+        "Hours of the day that were seen too little to train.",
+    ),
     BUILT_AT,
 ];
 
@@ -182,7 +214,11 @@ const EXCEPTIONS_COLUMNS: &[ColumnRow] = &[
 const APPROVALS_COLUMNS: &[ColumnRow] = &[
     ("event_time", Kind::Time, "When."),
     ("version", Kind::Long, "Version that it is about."),
-    ("action", Kind::Text, "`approve`, `freeze`, `release` or `report`."),
+    (
+        "action",
+        Kind::Text,
+        "`approve`, `freeze`, `release` or `report`.",
+    ),
     ("name", Kind::Text, "Who."),
     ("reason", Kind::Text, "Why."),
     BUILT_AT,

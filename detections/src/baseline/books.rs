@@ -106,7 +106,9 @@ impl InForce {
         let mut in_force = BTreeMap::new();
         for version in versions {
             if frozen.is_none_or(|frozen| version.version <= frozen) {
-                let latest = in_force.entry(version.baseline.clone()).or_insert(version.version);
+                let latest = in_force
+                    .entry(version.baseline.clone())
+                    .or_insert(version.version);
                 *latest = version.version.max(*latest);
             }
         }
@@ -139,11 +141,16 @@ async fn rows(session: &Session, table: &str) -> Result<Vec<RecordBatch>, Error>
     let schema = store::schema(table)?;
     let sql = format!("SELECT * FROM {table} ORDER BY _ingested_at, event_time");
     let batches = session.query(&sql).await?.collect().await?;
-    batches.iter().map(|batch| store::fitted(batch, &schema, table)).collect()
+    batches
+        .iter()
+        .map(|batch| store::fitted(batch, &schema, table))
+        .collect()
 }
 
 fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
-    let column: Option<&StringViewArray> = batch.column_by_name(column).and_then(|column| column.as_string_view_opt());
+    let column: Option<&StringViewArray> = batch
+        .column_by_name(column)
+        .and_then(|column| column.as_string_view_opt());
     column
         .filter(|column| column.is_valid(row))
         .map_or(String::new(), |column| column.value(row).to_owned())
@@ -202,7 +209,8 @@ pub fn versions_batch(versions: &[Version]) -> Result<RecordBatch, Error> {
     let texts = |of: &dyn Fn(&Version) -> &str| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(versions.iter().map(of)))
     };
-    let moments = |of: &dyn Fn(&Version) -> i64| times(versions.iter().map(|version| Some(of(version))).collect());
+    let moments =
+        |of: &dyn Fn(&Version) -> i64| times(versions.iter().map(|version| Some(of(version))).collect());
     let end = |version: &Version| midnight(version.window.to).timestamp_micros();
     let columns = vec![
         moments(&|version| end(version) - 1),
@@ -254,8 +262,9 @@ pub async fn days(session: &Session) -> Result<BTreeMap<(String, NaiveDate), Day
 /// # Errors
 /// They do not fit the table.
 pub fn days_batch(days: &[Day]) -> Result<RecordBatch, Error> {
-    let numbers =
-        |of: &dyn Fn(&Day) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(days.iter().map(of))) };
+    let numbers = |of: &dyn Fn(&Day) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(days.iter().map(of)))
+    };
     let texts = |of: &dyn Fn(&Day) -> &str| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(days.iter().map(of)))
     };
@@ -350,16 +359,28 @@ pub async fn kept(lake: &Lake, versions: &[Version]) -> Result<BTreeSet<i64>, Er
                 .iter()
                 .filter(|version| version.baseline == baseline.name)
                 .map(|version| version.version)
-                .filter(|version| ranges.iter().any(|(first, last)| (first..=last).contains(&version))),
+                .filter(|version| {
+                    ranges
+                        .iter()
+                        .any(|(first, last)| (first..=last).contains(&version))
+                }),
         );
     }
     // A build that found nothing normal at all has no rows, and is still a build.
-    kept.extend(versions.iter().filter(|version| version.norms == 0).map(|version| version.version));
+    kept.extend(
+        versions
+            .iter()
+            .filter(|version| version.norms == 0)
+            .map(|version| version.version),
+    );
     Ok(kept)
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Failed, format!("keeping the books of baselines: {error}"))
+    Error::new(
+        ErrorKind::Failed,
+        format!("keeping the books of baselines: {error}"),
+    )
 }
 
 #[cfg(test)]
@@ -395,12 +416,26 @@ mod tests {
 
     #[test]
     fn the_latest_is_in_force_until_one_is_frozen() {
-        let versions = [version(1, "edges"), version(1, "volumes"), version(2, "edges"), version(3, "edges")];
+        let versions = [
+            version(1, "edges"),
+            version(1, "volumes"),
+            version(2, "edges"),
+            version(3, "edges"),
+        ];
         let latest = InForce::of(&versions, &[said("approve", 1)]);
-        assert_eq!((latest.of_table("baseline_edges"), latest.of_table("baseline_volumes")), (Some(3), Some(1)));
+        assert_eq!(
+            (
+                latest.of_table("baseline_edges"),
+                latest.of_table("baseline_volumes")
+            ),
+            (Some(3), Some(1))
+        );
         assert_eq!(latest.of_table("baseline_series"), None);
         let frozen = InForce::of(&versions, &[said("freeze", 2)]);
-        assert_eq!((frozen.frozen, frozen.of_table("baseline_edges")), (Some(2), Some(2)));
+        assert_eq!(
+            (frozen.frozen, frozen.of_table("baseline_edges")),
+            (Some(2), Some(2))
+        );
         let released = InForce::of(&versions, &[said("freeze", 2), said("release", 2)]);
         assert_eq!(released, latest);
     }

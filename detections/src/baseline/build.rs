@@ -107,8 +107,10 @@ pub async fn build(
     let mut built = Built::default();
     let session = open(lake, options).await?;
     if !session.lake_tables().contains_key("coverage") {
-        return Err(Error::wrong_use(format!("{}: there are no logs to learn from", lake.root()))
-            .with_help("`trailhound ingest SOURCE` takes some"));
+        return Err(
+            Error::wrong_use(format!("{}: there are no logs to learn from", lake.root()))
+                .with_help("`trailhound ingest SOURCE` takes some"),
+        );
     }
     built.exceptions = keep_exceptions(lake, &session, exceptions, options).await?;
     let session = open(lake, options).await?;
@@ -117,7 +119,8 @@ pub async fn build(
     let today = (options.now)().date_naive();
     let covered = coverage(&session).await?;
     built.future_days = covered.range(today..).filter(|(day, _)| **day > today).count();
-    let covered: BTreeMap<NaiveDate, Covered> = covered.into_iter().filter(|(day, _)| *day <= today).collect();
+    let covered: BTreeMap<NaiveDate, Covered> =
+        covered.into_iter().filter(|(day, _)| *day <= today).collect();
 
     let due = due(definitions, &covered, &known, &excluded, options.anew);
     let total = due.len();
@@ -154,11 +157,25 @@ async fn keep_exceptions(
     if exceptions.is_empty() {
         return Ok(0);
     }
-    let known: BTreeSet<Exception> = books::exceptions(session).await?.into_iter().map(|(known, _)| known).collect();
-    let new: Vec<Exception> = exceptions.iter().filter(|row| !known.contains(row)).cloned().collect();
+    let known: BTreeSet<Exception> = books::exceptions(session)
+        .await?
+        .into_iter()
+        .map(|(known, _)| known)
+        .collect();
+    let new: Vec<Exception> = exceptions
+        .iter()
+        .filter(|row| !known.contains(row))
+        .cloned()
+        .collect();
     if !new.is_empty() {
         let now = (options.now)();
-        store::append(lake, EXCEPTIONS, &[exceptions::batch(&new, now)?], now.timestamp_micros()).await?;
+        store::append(
+            lake,
+            EXCEPTIONS,
+            &[exceptions::batch(&new, now)?],
+            now.timestamp_micros(),
+        )
+        .await?;
     }
     Ok(new.len())
 }
@@ -212,16 +229,21 @@ fn due<'a>(
             let Some(arrived) = arrived(definition, covered) else {
                 continue;
             };
-            let oldest = last.and_then(|last| last.checked_sub_days(Days::new(definition.window_days.into())));
+            let oldest =
+                last.and_then(|last| last.checked_sub_days(Days::new(definition.window_days.into())));
             if oldest.is_some_and(|oldest| *day <= oldest) {
                 continue;
             }
-            let fresh = known.get(&(definition.name.to_owned(), *day)).is_some_and(|known| {
-                known.definition == definition.hash
-                    && known.logs_until >= arrived.latest
-                    && known.records == arrived.records
-                    && latest_exception.get(day).is_none_or(|added| *added <= known.built_at)
-            });
+            let fresh = known
+                .get(&(definition.name.to_owned(), *day))
+                .is_some_and(|known| {
+                    known.definition == definition.hash
+                        && known.logs_until >= arrived.latest
+                        && known.records == arrived.records
+                        && latest_exception
+                            .get(day)
+                            .is_none_or(|added| *added <= known.built_at)
+                });
             if anew || !fresh {
                 due.entry(*day).or_default().push(definition);
             }
@@ -312,13 +334,21 @@ async fn publish(
     for baseline in BASELINES {
         // Rows of a build that stopped before its version showed: their number is used up.
         if let Some(snapshot) = lake.snapshot(baseline.norms).await? {
-            next = next.max(snapshot.transaction(&store::app_id(baseline.norms)).await?.unwrap_or(0));
+            next = next.max(
+                snapshot
+                    .transaction(&store::app_id(baseline.norms))
+                    .await?
+                    .unwrap_or(0),
+            );
         }
     }
     let number = next + 1;
     let mut made = Vec::new();
     for definition in definitions {
-        let own: Vec<&Day> = days.values().filter(|day| day.baseline == definition.name).collect();
+        let own: Vec<&Day> = days
+            .values()
+            .filter(|day| day.baseline == definition.name)
+            .collect();
         let newest = own.iter().map(|day| day.built_at).max();
         let last = versions
             .iter()
@@ -326,7 +356,8 @@ async fn publish(
             .map(|version| version.built_at.timestamp_micros())
             .max();
         let Some(newest) = newest else { continue };
-        if last.is_some_and(|last| last >= newest) || !session.lake_tables().contains_key(definition.samples) {
+        if last.is_some_and(|last| last >= newest) || !session.lake_tables().contains_key(definition.samples)
+        {
             continue;
         }
         let sampled: BTreeSet<NaiveDate> = own.iter().map(|day| day.day).collect();

@@ -142,14 +142,16 @@ impl Definition {
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let wrong = |reason: String| Error::wrong_use(format!("{file}: {reason}"));
         let (front, lines) = front_matter(text);
-        let read: FrontMatter = toml::from_str(&front)
-            .map_err(|error| wrong(error.message().trim().replace('\n', " ")))?;
+        let read: FrontMatter =
+            toml::from_str(&front).map_err(|error| wrong(error.message().trim().replace('\n', " ")))?;
         let tables: &Tables = BASELINES
             .iter()
             .find(|tables| tables.name == read.name)
             .ok_or_else(|| wrong(format!("there is no table for a baseline {:?}", read.name)))?;
         if read.reads.is_empty() || read.measures.is_empty() {
-            return Err(wrong("it needs `reads` and at least one of [measures.NAME]".to_owned()));
+            return Err(wrong(
+                "it needs `reads` and at least one of [measures.NAME]".to_owned(),
+            ));
         }
         if let Some((name, _)) = read
             .measures
@@ -278,7 +280,11 @@ mod tests {
     #[test]
     fn braces_of_expressions_are_left_alone() {
         assert_eq!(expand("'[0-9]{8,17}' {", 0).unwrap(), "'[0-9]{8,17}' {");
-        assert!(expand("{nothing}", 0).unwrap_err().contains("no fragment nothing"));
+        assert!(
+            expand("{nothing}", 0)
+                .unwrap_err()
+                .contains("no fragment nothing")
+        );
     }
 
     #[test]

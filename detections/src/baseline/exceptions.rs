@@ -42,7 +42,11 @@ pub struct Exception {
 /// A line is no alert; the error names `file` and the line.
 pub fn of_alerts(file: &str, text: &str) -> Result<Vec<Exception>, Error> {
     let mut found = BTreeSet::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let wrong = |reason: &str| {
             Error::wrong_use(format!("{file}:{}: {reason}", number + 1))
                 .with_help("give alerts as `trailhound detect --format ndjson` writes them")
@@ -59,7 +63,9 @@ pub fn of_alerts(file: &str, text: &str) -> Result<Vec<Exception>, Error> {
             continue;
         }
         let time = |key: &str| -> Result<i64, Error> {
-            let time = alert[key].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+            let time = alert[key]
+                .as_str()
+                .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
             time.map(|time| time.timestamp_micros())
                 .ok_or_else(|| wrong(&format!("{key} is no time")))
         };
@@ -145,6 +151,9 @@ mod tests {
     #[test]
     fn what_is_no_alert_is_refused_by_line() {
         let error = of_alerts("a.ndjson", &format!("{ALERT}\n{{}}")).unwrap_err();
-        assert!(error.message().starts_with("a.ndjson:2: this is no alert"), "{error}");
+        assert!(
+            error.message().starts_with("a.ndjson:2: this is no alert"),
+            "{error}"
+        );
     }
 }

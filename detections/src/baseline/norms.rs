@@ -167,7 +167,11 @@ pub async fn norms(
                     value: values.value(row),
                 });
             }
-            group.count += if counts.is_valid(row) { counts.value(row) } else { 0 };
+            group.count += if counts.is_valid(row) {
+                counts.value(row)
+            } else {
+                0
+            };
             if first.is_valid(row) {
                 let time = first.value(row);
                 group.first_seen = Some(group.first_seen.map_or(time, |earlier| earlier.min(time)));
@@ -211,9 +215,18 @@ async fn entities(session: &Session, table: &str, within: &str) -> Result<HashMa
 }
 
 /// The norms of one series: of each hour of the week, or of all hours together.
-pub fn pools(samples: &[Sample], unit: f64, by_hour: bool, span_days: i64, samples_min: usize) -> Vec<Pooled> {
+pub fn pools(
+    samples: &[Sample],
+    unit: f64,
+    by_hour: bool,
+    span_days: i64,
+    samples_min: usize,
+) -> Vec<Pooled> {
     let of = |hour_of_week, grain, picked: &[Sample]| -> Option<Pooled> {
-        let days: BTreeSet<i64> = picked.iter().map(|sample| sample.time.div_euclid(DAY_MICROS)).collect();
+        let days: BTreeSet<i64> = picked
+            .iter()
+            .map(|sample| sample.time.div_euclid(DAY_MICROS))
+            .collect();
         Some(Pooled {
             hour_of_week,
             grain,
@@ -246,7 +259,9 @@ pub fn pools(samples: &[Sample], unit: f64, by_hour: bool, span_days: i64, sampl
                 .then(|| of(Some(hour), "hour_of_week", &around(hour, true)))
                 .flatten();
             // The finest that has enough; if none has, the coarsest, which has the most.
-            let mut candidates = [weekly, daily[(hour % 24) as usize].clone(), all.clone()].into_iter().flatten();
+            let mut candidates = [weekly, daily[(hour % 24) as usize].clone(), all.clone()]
+                .into_iter()
+                .flatten();
             let pooled = candidates.find(|pooled| pooled.enough).or_else(|| all.clone())?;
             Some(Pooled {
                 hour_of_week: Some(hour),
@@ -310,33 +325,36 @@ impl<'a> Rows<'a> {
     }
 
     fn add(&mut self, group: &Group) -> Result<(), Error> {
-        let (Some(first), Some(known)) = (group.samples.first(), self.known.get(&group.entity).copied()) else {
+        let (Some(first), Some(known)) = (group.samples.first(), self.known.get(&group.entity).copied())
+        else {
             return Ok(());
         };
         self.samples += group.samples.len() as u64;
         let end = midnight(self.window.to).timestamp_micros();
         let expire = i64::from(self.definition.expire_days) * DAY_MICROS;
         // Days that were looked at since the entity is known, not days that went by.
-        let since = DateTime::from_timestamp_micros(known.first).map_or(self.window.from, |time| time.date_naive());
+        let since =
+            DateTime::from_timestamp_micros(known.first).map_or(self.window.from, |time| time.date_naive());
         let looked = self.days.range(since..self.window.to).count() as u32;
         let old_enough = looked >= self.definition.ripe_days;
         let last = group.samples.last().map_or(first.time, |sample| sample.time);
-        let template = |pooled: Option<Pooled>, samples: usize, days: usize, enough: bool, expired: bool| Row {
-            entity: group.entity.as_str().into(),
-            subject: group.subject.as_deref().map(Arc::from),
-            measure: group.measure.as_str().into(),
-            pooled,
-            samples: samples as i64,
-            days: days as i64,
-            first_seen: group.first_seen,
-            last_seen: group.last_seen,
-            count: group.count,
-            state: match (expired, old_enough && enough) {
-                (true, _) => "expired",
-                (false, true) => "ripe",
-                (false, false) => "learning",
-            },
-        };
+        let template =
+            |pooled: Option<Pooled>, samples: usize, days: usize, enough: bool, expired: bool| Row {
+                entity: group.entity.as_str().into(),
+                subject: group.subject.as_deref().map(Arc::from),
+                measure: group.measure.as_str().into(),
+                pooled,
+                samples: samples as i64,
+                days: days as i64,
+                first_seen: group.first_seen,
+                last_seen: group.last_seen,
+                count: group.count,
+                state: match (expired, old_enough && enough) {
+                    (true, _) => "expired",
+                    (false, true) => "ripe",
+                    (false, false) => "learning",
+                },
+            };
         match self.definition.kind {
             Kind::Seen => {
                 let days: BTreeSet<i64> = group
@@ -489,7 +507,11 @@ mod tests {
     fn before_that_the_days_are_taken_together() {
         let samples = hourly(10, |_, hour| if hour == 3 { 50.0 } else { 1.0 });
         let pools = pools(&samples, 1.0, true, 10, 8);
-        assert!(pools.iter().all(|pooled| pooled.grain == "hour_of_day" && pooled.enough));
+        assert!(
+            pools
+                .iter()
+                .all(|pooled| pooled.grain == "hour_of_day" && pooled.enough)
+        );
         assert_eq!((pools[3].norm.samples, pools[3].norm.max), (30, 50.0));
         assert_eq!(pools[8 * 24 % 168 + 12].norm.max, 1.0);
     }

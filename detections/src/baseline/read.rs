@@ -91,7 +91,9 @@ pub async fn norms(
     let answer = match entity {
         Some(entity) => {
             let sql = format!("SELECT * FROM {table} WHERE version = {version} AND entity = $entity {order}");
-            session.query_with(&sql, &[("entity", text_value(entity))]).await?
+            session
+                .query_with(&sql, &[("entity", text_value(entity))])
+                .await?
         }
         None => {
             let sql = format!("SELECT * FROM {table} WHERE version = {version} {order}");
@@ -162,7 +164,11 @@ fn time(batch: &RecordBatch, column: &str, row: usize) -> Option<DateTime<Utc>> 
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn entities(session: &Session, definition: &Definition, version: i64) -> Result<Vec<Entity>, Error> {
+pub async fn entities(
+    session: &Session,
+    definition: &Definition,
+    version: i64,
+) -> Result<Vec<Entity>, Error> {
     if !session.lake_tables().contains_key(definition.norms) {
         return Ok(Vec::new());
     }
@@ -213,7 +219,11 @@ pub async fn samples(
             samples.push(Sample {
                 time: time(&batch, "event_time", row).unwrap_or_default(),
                 subject: text(&batch, "subject", row),
-                value: if values.is_valid(row) { values.value(row) } else { 0.0 },
+                value: if values.is_valid(row) {
+                    values.value(row)
+                } else {
+                    0.0
+                },
                 excluded: text(&batch, "excluded", row),
             });
         }
@@ -322,7 +332,8 @@ mod tests {
             row("api", None, Some(&[10.0, 11.0, 13.0])),
         ];
         let changed = difference(&before, &after);
-        let names = |rows: &[Row]| -> Vec<String> { rows.iter().filter_map(|row| row.subject.clone()).collect() };
+        let names =
+            |rows: &[Row]| -> Vec<String> { rows.iter().filter_map(|row| row.subject.clone()).collect() };
         assert_eq!(names(&changed.new), ["198.51.100.0/24:443/6"]);
         assert_eq!(names(&changed.gone), ["cache:6379/6"]);
         assert_eq!(changed.moved.len(), 1);

@@ -119,7 +119,12 @@ pub async fn sample(
     let hour_batch = hours_batch(hours)?;
     register(session, "_samples_hours", hour_batch.schema(), vec![hour_batch])?;
     let excluded_batch = excluded_batch(excluded)?;
-    register(session, "_samples_excluded", excluded_batch.schema(), vec![excluded_batch])?;
+    register(
+        session,
+        "_samples_excluded",
+        excluded_batch.schema(),
+        vec![excluded_batch],
+    )?;
     let made = session.query(&around(definition)).await?.collect().await;
     for table in ["_samples_raw", "_samples_hours", "_samples_excluded"] {
         session.context().deregister_table(table).map_err(engine)?;
@@ -191,7 +196,9 @@ fn hours_batch(hours: &[Hour]) -> Result<RecordBatch, Error> {
     ]);
     let columns: Vec<ArrayRef> = vec![
         times(hours.iter().map(|hour| Some(hour.start)).collect()),
-        Arc::new(BooleanArray::from(hours.iter().map(|hour| hour.blind).collect::<Vec<_>>())),
+        Arc::new(BooleanArray::from(
+            hours.iter().map(|hour| hour.blind).collect::<Vec<_>>(),
+        )),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).map_err(failed)
 }
@@ -233,7 +240,12 @@ pub fn hours_seen(definition: &Definition, minutes: &[(String, i64, i64)]) -> Ve
         .collect()
 }
 
-fn register(session: &Session, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<(), Error> {
+fn register(
+    session: &Session,
+    name: &str,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<(), Error> {
     let table = MemTable::try_new(schema, vec![batches]).map_err(engine)?;
     session
         .context()
@@ -248,7 +260,10 @@ pub fn long(batch: &RecordBatch, column: &str, row: usize) -> i64 {
     batch
         .column_by_name(column)
         .and_then(|column| column.as_primitive_opt::<arrow::datatypes::Int64Type>())
-        .map_or(0, |column: &Int64Array| if column.is_null(row) { 0 } else { column.value(row) })
+        .map_or(
+            0,
+            |column: &Int64Array| if column.is_null(row) { 0 } else { column.value(row) },
+        )
 }
 
 fn in_baseline(definition: &Definition, error: &Error) -> Error {

@@ -114,7 +114,11 @@ impl Norm {
 
     /// How unusual a value is.
     pub fn level(&self, value: f64) -> Level {
-        let value = if value.is_nan() { self.median } else { bounded(value) };
+        let value = if value.is_nan() {
+            self.median
+        } else {
+            bounded(value)
+        };
         let distance = self.z(value).abs();
         if (self.p05..=self.p95).contains(&value) || distance < Z_UNUSUAL {
             return Level::Ordinary;
@@ -220,7 +224,10 @@ mod tests {
     #[test]
     fn one_sample_and_no_variance_are_defined() {
         let one = Norm::of([100.0], 1.0).unwrap();
-        assert_eq!((one.median, one.mad, one.max, one.samples), (100.0, 0.0, 100.0, 1));
+        assert_eq!(
+            (one.median, one.mad, one.max, one.samples),
+            (100.0, 0.0, 100.0, 1)
+        );
         assert_eq!(one.level(105.0), Level::Ordinary);
         assert_eq!(one.level(100_000.0), Level::Extreme);
         let same = Norm::of([5e6; 50], 1e6).unwrap();
@@ -250,7 +257,15 @@ mod tests {
     fn quantiles_are_samples() {
         let norm = Norm::of((1..=100).map(f64::from), 1.0).unwrap();
         assert_eq!(
-            (norm.p05, norm.p25, norm.median, norm.p75, norm.p95, norm.p995, norm.max),
+            (
+                norm.p05,
+                norm.p25,
+                norm.median,
+                norm.p75,
+                norm.p95,
+                norm.p995,
+                norm.max
+            ),
             (5.0, 25.0, 50.5, 75.0, 95.0, 100.0, 100.0)
         );
         assert_eq!(norm.mad, 25.0);

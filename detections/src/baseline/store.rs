@@ -43,8 +43,7 @@ pub fn fitted(batch: &RecordBatch, schema: &SchemaRef, about: &str) -> Result<Re
 }
 
 fn table_spec(table: &str) -> Result<TableSpec, Error> {
-    spec::spec(table)
-        .ok_or_else(|| Error::new(ErrorKind::Failed, format!("the lake knows no table {table}")))
+    spec::spec(table).ok_or_else(|| Error::new(ErrorKind::Failed, format!("the lake knows no table {table}")))
 }
 
 async fn write(lake: &Lake, table: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<DataFile>, Error> {
@@ -122,7 +121,10 @@ pub async fn replace_day(
     }
     Err(Error::new(
         ErrorKind::Failed,
-        format!("table {}: files of {day} were replaced {TRIES_MAX} times meanwhile", table.name),
+        format!(
+            "table {}: files of {day} were replaced {TRIES_MAX} times meanwhile",
+            table.name
+        ),
     )
     .with_help("try again when nobody compacts this table; what was built before is kept"))
 }

@@ -79,7 +79,12 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         "release" => "released: rules follow the latest version",
         _ => "approved",
     };
-    writeln!(out, "version {} {done}, by {}", args.number, visible(&approval.name))?;
+    writeln!(
+        out,
+        "version {} {done}, by {}",
+        args.number,
+        visible(&approval.name)
+    )?;
     out.commit()?;
     Ok(Exit::Done.into())
 }

@@ -60,13 +60,20 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let definitions = match args.baseline.as_slice() {
         [] => Definition::all()?,
-        names => names.iter().map(|name| Definition::named(name)).collect::<Result<_, _>>()?,
+        names => names
+            .iter()
+            .map(|name| Definition::named(name))
+            .collect::<Result<_, _>>()?,
     };
     let exceptions = read_alerts(&args.alerts)?;
     let config = Config::load(args.at.config.as_deref())?;
     let place = super::place(&args.at)?;
     let lake = place.read().await?;
-    let folder = args.state.clone().or(config.lake.state.clone()).unwrap_or_else(|| place.state());
+    let folder = args
+        .state
+        .clone()
+        .or(config.lake.state.clone())
+        .unwrap_or_else(|| place.state());
     let _lock = lock(&folder)?;
     let mut options = BuildOptions {
         endpoint_url: place.endpoint_url.clone(),
@@ -112,7 +119,11 @@ fn summary(built: &Built, took: std::time::Duration) -> String {
         None => "baselines: nothing new".to_owned(),
     }];
     if let (Some((first, _)), Some((last, _))) = (built.days.first_key_value(), built.days.last_key_value()) {
-        let range = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        let range = if first == last {
+            first.to_string()
+        } else {
+            format!("{first} to {last}")
+        };
         parts.push(format!(
             "{} ({range}), {}",
             plural(built.days.len() as u64, "day"),
@@ -123,10 +134,16 @@ fn summary(built: &Built, took: std::time::Duration) -> String {
         parts.push(format!("{} excluded from training", show_count(built.excluded)));
     }
     if built.blind_hours > 0 {
-        parts.push(format!("{} seen too little to train", plural(built.blind_hours, "hour")));
+        parts.push(format!(
+            "{} seen too little to train",
+            plural(built.blind_hours, "hour")
+        ));
     }
     if built.exceptions > 0 {
-        parts.push(format!("{} new from alerts", plural(built.exceptions as u64, "exception")));
+        parts.push(format!(
+            "{} new from alerts",
+            plural(built.exceptions as u64, "exception")
+        ));
     }
     if built.future_days > 0 {
         parts.push(format!(
@@ -146,7 +163,10 @@ fn read_alerts(files: &[PathBuf]) -> Result<Vec<Exception>> {
             .with_context(|| format!("{shown}: reading the alerts"))?
             .len();
         if bytes > ALERTS_BYTES_MAX {
-            return Err(Failure::wrong_use(format!("{shown}: {bytes} bytes are too many for a file of alerts")).into());
+            return Err(Failure::wrong_use(format!(
+                "{shown}: {bytes} bytes are too many for a file of alerts"
+            ))
+            .into());
         }
         let text = std::fs::read_to_string(file).with_context(|| format!("{shown}: reading the alerts"))?;
         all.extend(exceptions::of_alerts(&shown.to_string(), &text)?);
@@ -157,7 +177,8 @@ fn read_alerts(files: &[PathBuf]) -> Result<Vec<Exception>> {
 /// Makes sure that one build runs at a time.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("baseline.lock");
-    std::fs::create_dir_all(folder).with_context(|| format!("{}: making the folder of the lock", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{}: making the folder of the lock", folder.display()))?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -187,7 +208,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = lock(folder.path()).unwrap();
         let error = lock(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("another build is under way"), "{error}");
+        assert!(
+            error.to_string().contains("another build is under way"),
+            "{error}"
+        );
         drop(first);
         lock(folder.path()).unwrap();
     }

@@ -55,9 +55,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     if let Some(to) = args.to {
         opened.existing(to).await?;
         if to <= args.from {
-            return Err(Failure::wrong_use(format!("version {to} is not later than version {}", args.from))
-                .with_help("give the earlier version first")
-                .into());
+            return Err(
+                Failure::wrong_use(format!("version {to} is not later than version {}", args.from))
+                    .with_help("give the earlier version first")
+                    .into(),
+            );
         }
     }
     let mut out = Destination::stdout();
@@ -82,7 +84,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             continue;
         }
         if !args.json {
-            writeln!(out, "{} {}, version {from} to {to}", definition.code, definition.name)?;
+            writeln!(
+                out,
+                "{} {}, version {from} to {to}",
+                definition.code, definition.name
+            )?;
         }
         for (sign, kind, rows) in [("+", "new", &changed.new), ("-", "gone", &changed.gone)] {
             for row in rows.iter().take(if args.json { usize::MAX } else { args.limit }) {
@@ -108,7 +114,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             }
             more(rows.len(), &args, &mut out)?;
         }
-        for (old, new) in changed.moved.iter().take(if args.json { usize::MAX } else { args.limit }) {
+        for (old, new) in changed
+            .moved
+            .iter()
+            .take(if args.json { usize::MAX } else { args.limit })
+        {
             let (Some(old_norm), Some(norm)) = (&old.norm, &new.norm) else {
                 continue;
             };
@@ -130,7 +140,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
                 visible(new.subject.as_deref().unwrap_or("")),
                 shown(old_norm.median),
                 shown(norm.median),
-                new.hour_of_week.map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
+                new.hour_of_week
+                    .map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
             )?;
         }
         more(changed.moved.len(), &args, &mut out)?;
@@ -144,7 +155,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 fn more(count: usize, args: &Args, out: &mut Destination) -> Result<()> {
     if count > args.limit && !args.json {
-        writeln!(out, "    and {} like this: --limit {count}", plural((count - args.limit) as u64, "more line"))?;
+        writeln!(
+            out,
+            "    and {} like this: --limit {count}",
+            plural((count - args.limit) as u64, "more line")
+        )?;
     }
     Ok(())
 }

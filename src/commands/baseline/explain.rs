@@ -60,7 +60,9 @@ fn number(text: &str) -> Result<f64, String> {
     {
         return Ok(value);
     }
-    size(text).map(|bytes| bytes as f64).map_err(|_| "expected a number, or a size such as 500MB".to_owned())
+    size(text)
+        .map(|bytes| bytes as f64)
+        .map_err(|_| "expected a number, or a size such as 500MB".to_owned())
 }
 
 /// Explains.
@@ -75,12 +77,16 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     }
     let definition = with_measure(&opened, &args.measure)?;
     let version = opened.version_of(&definition, args.as_of).ok_or_else(|| {
-        Failure::wrong_use(format!("{} was not built yet", definition.name)).with_help("`trailhound baseline build`")
+        Failure::wrong_use(format!("{} was not built yet", definition.name))
+            .with_help("`trailhound baseline build`")
     })?;
     let known = [definition.clone()];
     let entity = super::entity_named(&opened, &known, args.as_of, &args.entity).await?;
     let rows = read::norms(&opened.session, &definition, version, Some(&entity)).await?;
-    let rows: Vec<Row> = rows.into_iter().filter(|row| row.measure == args.measure).collect();
+    let rows: Vec<Row> = rows
+        .into_iter()
+        .filter(|row| row.measure == args.measure)
+        .collect();
     let mut out = Destination::stdout();
     match definition.kind {
         Kind::Seen => seen(&opened, &definition, version, &entity, &rows, &args, &mut out)?,
@@ -124,7 +130,9 @@ fn seen(
     let about = &definition.measures[&args.measure].about;
     writeln!(out, "{} {}: {about}", visible(entity), args.measure)?;
     writeln!(out, "baseline {}, version {version}", definition.name)?;
-    let window = opened.facts(definition, version).map(|facts| (facts.window, facts.days));
+    let window = opened
+        .facts(definition, version)
+        .map(|facts| (facts.window, facts.days));
     if let Some((window, days)) = window {
         writeln!(
             out,
@@ -196,15 +204,26 @@ async fn measured(
 ) -> Result<()> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.subject == args.subject).collect();
     if rows.is_empty() {
-        let failure = Failure::wrong_use(format!("{} of {} was never measured", args.measure, visible(entity)));
-        return Err(failure.with_help("`trailhound baseline show ENTITY` lists what was; --subject says of what").into());
+        let failure = Failure::wrong_use(format!(
+            "{} of {} was never measured",
+            args.measure,
+            visible(entity)
+        ));
+        return Err(failure
+            .with_help("`trailhound baseline show ENTITY` lists what was; --subject says of what")
+            .into());
     }
     let facts = opened.facts(definition, version);
     let Some(window) = facts.map(|facts| facts.window) else {
-        return Err(Failure::wrong_use(format!("version {version} of {} is not known", definition.name)).into());
+        return Err(
+            Failure::wrong_use(format!("version {version} of {} is not known", definition.name)).into(),
+        );
     };
     let samples = read::samples(&opened.session, definition, entity, &args.measure, window).await?;
-    let samples: Vec<Sample> = samples.into_iter().filter(|sample| sample.subject == args.subject).collect();
+    let samples: Vec<Sample> = samples
+        .into_iter()
+        .filter(|sample| sample.subject == args.subject)
+        .collect();
     let hour = match args.at {
         Some(when) => when
             .resolve(Utc::now())
@@ -230,9 +249,15 @@ async fn measured(
         "{} {}{}: {about}",
         visible(entity),
         args.measure,
-        args.subject.as_ref().map_or(String::new(), |subject| format!(" of {}", visible(subject)))
+        args.subject
+            .as_ref()
+            .map_or(String::new(), |subject| format!(" of {}", visible(subject)))
     )?;
-    writeln!(out, "baseline {}, version {version}, {}", definition.name, row.state)?;
+    writeln!(
+        out,
+        "baseline {}, version {version}, {}",
+        definition.name, row.state
+    )?;
     match value {
         Some(value) => verdict(definition, args, norm, value, hour, out)?,
         None => writeln!(
@@ -321,7 +346,12 @@ fn list(
     let most = compared.iter().map(|sample| sample.value).fold(0.0, f64::max);
     let skipped = compared.len().saturating_sub(args.limit);
     if skipped > 0 {
-        writeln!(out, "  the last {} of {}:", args.limit, plural(compared.len() as u64, "sample"))?;
+        writeln!(
+            out,
+            "  the last {} of {}:",
+            args.limit,
+            plural(compared.len() as u64, "sample")
+        )?;
     }
     for sample in compared.iter().skip(skipped) {
         writeln!(
@@ -330,10 +360,10 @@ fn list(
             sample.time.format("%a %Y-%m-%d %H:%M"),
             amount(definition, &args.measure, sample.value),
             plots::bar(sample.value, most, 30),
-            sample
-                .excluded
-                .as_deref()
-                .map_or(String::new(), |why| format!("  (does not train: {})", visible(why)))
+            sample.excluded.as_deref().map_or(String::new(), |why| format!(
+                "  (does not train: {})",
+                visible(why)
+            ))
         )?;
     }
     Ok(())

@@ -43,7 +43,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             for definition in &opened.definitions {
                 let version = opened.version_of(definition, None);
                 let facts = version.and_then(|version| opened.facts(definition, version));
-                writeln!(out, "{}", object(definition.name, &definition.title, facts, &opened))?;
+                writeln!(
+                    out,
+                    "{}",
+                    object(definition.name, &definition.title, facts, &opened)
+                )?;
             }
         }
         (false, false) => in_force(&opened, &mut out)?,
@@ -124,9 +128,9 @@ async fn versions(opened: &Opened, json: bool, out: &mut Destination) -> Result<
             .filter(|approval| approval.version == number)
             .collect();
         let names: Vec<&str> = parts.iter().map(|part| part.baseline.as_str()).collect();
-        let (norms, ripe) = parts
-            .iter()
-            .fold((0, 0), |(norms, ripe), part| (norms + part.norms, ripe + part.ripe));
+        let (norms, ripe) = parts.iter().fold((0, 0), |(norms, ripe), part| {
+            (norms + part.norms, ripe + part.ripe)
+        });
         let window = parts[0].window;
         if json {
             let said: Vec<_> = said
@@ -154,7 +158,11 @@ async fn versions(opened: &Opened, json: bool, out: &mut Destination) -> Result<
             window.to.pred_opt().unwrap_or(window.to),
             show_count(norms.unsigned_abs()),
             show_count(ripe.unsigned_abs()),
-            if kept.contains(&number) { "" } else { "; its rows are gone" }
+            if kept.contains(&number) {
+                ""
+            } else {
+                "; its rows are gone"
+            }
         )?;
         for said in said {
             writeln!(

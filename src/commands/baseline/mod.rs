@@ -146,7 +146,10 @@ impl Opened {
     fn selected(&self, names: &[String]) -> Result<Vec<Definition>> {
         match names {
             [] => Ok(self.definitions.clone()),
-            names => Ok(names.iter().map(|name| Definition::named(name)).collect::<Result<_, _>>()?),
+            names => Ok(names
+                .iter()
+                .map(|name| Definition::named(name))
+                .collect::<Result<_, _>>()?),
         }
     }
 
@@ -160,21 +163,25 @@ impl Opened {
         if !numbers.contains(&version) {
             let failure = Failure::wrong_use(format!("there is no version {version} of the baselines"));
             return Err(match (numbers.first(), numbers.last()) {
-                (Some(first), Some(last)) => {
-                    failure.with_help(format!("versions {first} to {last} were built; `trailhound baseline list --versions` shows them"))
-                }
+                (Some(first), Some(last)) => failure.with_help(format!(
+                    "versions {first} to {last} were built; `trailhound baseline list --versions` shows them"
+                )),
                 _ => failure.with_help("none was built yet: `trailhound baseline build`"),
             }
             .into());
         }
         let kept = books::kept(&self.lake, &self.versions).await?;
         if !kept.contains(&version) {
-            let first = kept.first().map_or(String::new(), |first| format!("; the oldest that is kept is {first}"));
+            let first = kept.first().map_or(String::new(), |first| {
+                format!("; the oldest that is kept is {first}")
+            });
             let failure = Failure::wrong_use(format!(
                 "version {version} is gone: it was built, but its rows are no longer kept"
             ));
             return Err(failure
-                .with_help(format!("approve versions that are to be kept while they are there{first}"))
+                .with_help(format!(
+                    "approve versions that are to be kept while they are there{first}"
+                ))
                 .into());
         }
         Ok(())
@@ -220,7 +227,12 @@ fn need_versions(opened: &Opened) -> Result<()> {
 ///
 /// # Errors
 /// There is none, or there are several.
-async fn entity_named(opened: &Opened, definitions: &[Definition], at: Option<i64>, name: &str) -> Result<String> {
+async fn entity_named(
+    opened: &Opened,
+    definitions: &[Definition],
+    at: Option<i64>,
+    name: &str,
+) -> Result<String> {
     let mut known = std::collections::BTreeSet::new();
     for definition in definitions {
         if let Some(version) = opened.version_of(definition, at) {
@@ -238,17 +250,22 @@ async fn entity_named(opened: &Opened, definitions: &[Definition], at: Option<i6
     let failure = Failure::wrong_use(format!("nothing was learnt about {}", visible(name)));
     let shown: Vec<_> = near.iter().take(8).map(|entity| visible(entity)).collect();
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(match (shown.is_empty(), trailhound_query::error::nearest(name, &names)) {
-        (false, _) => failure.with_help(format!("it could be {}", shown.join(", "))),
-        (true, Some(near)) => failure.with_help(format!("did you mean {}?", visible(near))),
-        (true, None) => failure.with_help("`trailhound baseline show` lists all that there is"),
-    }
-    .into())
+    Err(
+        match (shown.is_empty(), trailhound_query::error::nearest(name, &names)) {
+            (false, _) => failure.with_help(format!("it could be {}", shown.join(", "))),
+            (true, Some(near)) => failure.with_help(format!("did you mean {}?", visible(near))),
+            (true, None) => failure.with_help("`trailhound baseline show` lists all that there is"),
+        }
+        .into(),
+    )
 }
 
 /// An amount in the terms of its measure.
 fn amount(definition: &Definition, measure: &str, value: f64) -> String {
-    let shown = definition.measures.get(measure).and_then(|measure| measure.shown.as_deref());
+    let shown = definition
+        .measures
+        .get(measure)
+        .and_then(|measure| measure.shown.as_deref());
     match shown {
         Some("bytes") => show_bytes(value as u64),
         _ if value.fract() == 0.0 && value < 1e15 => show_count(value as u64),
@@ -264,7 +281,15 @@ fn day(time: Option<DateTime<Utc>>) -> String {
 
 /// An hour of the week in words.
 fn hour_name(hour: i64) -> String {
-    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    const DAYS: [&str; 7] = [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ];
     let day = DAYS[(hour.rem_euclid(168) / 24) as usize];
     format!("{day} {:02}:00", hour.rem_euclid(24))
 }

@@ -31,7 +31,11 @@ pub fn week(rows: &[&Row]) -> Vec<String> {
             medians[hour.rem_euclid(168) as usize] = norm.median;
         }
     }
-    let most = medians.iter().copied().filter(|value| !value.is_nan()).fold(0.0, f64::max);
+    let most = medians
+        .iter()
+        .copied()
+        .filter(|value| !value.is_nan())
+        .fold(0.0, f64::max);
     let mut lines: Vec<String> = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
         .iter()
         .zip(medians.chunks(24))

@@ -109,7 +109,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         opened.existing(since).await?;
     }
     let report = gather(&opened, args.since).await?;
-    let text = if as_html { html::page(&report) } else { markdown::text(&report) };
+    let text = if as_html {
+        html::page(&report)
+    } else {
+        markdown::text(&report)
+    };
     let mut out = match &args.output {
         Some(file) => Destination::file(file)?,
         None => Destination::stdout(),
@@ -117,7 +121,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     out.write_all(text.as_bytes())?;
     out.commit()?;
     if let Some(file) = &args.output {
-        say(&format!("{}: baselines of version {}", file.display(), report.latest));
+        say(&format!(
+            "{}: baselines of version {}",
+            file.display(),
+            report.latest
+        ));
     }
     if !args.dry_run && args.output.is_some() {
         let approval = Approval {
@@ -148,10 +156,14 @@ async fn gather(opened: &Opened, since: Option<i64>) -> Result<Report> {
     let mut weeks = Vec::new();
     for definition in &opened.definitions {
         let version = opened.version_of(definition, None);
-        let facts = version.and_then(|version| opened.facts(definition, version)).cloned();
+        let facts = version
+            .and_then(|version| opened.facts(definition, version))
+            .cloned();
         let mut part = Part {
             definition: definition.clone(),
-            entities: facts.as_ref().map_or(0, |facts| facts.entities.unsigned_abs() as usize),
+            entities: facts
+                .as_ref()
+                .map_or(0, |facts| facts.entities.unsigned_abs() as usize),
             facts,
             drift: None,
         };
@@ -193,10 +205,18 @@ async fn gather(opened: &Opened, since: Option<i64>) -> Result<Report> {
 /// The entities that have the highest median of an hour, with the rows of their week.
 fn busiest(rows: Vec<Row>, measure: &str) -> Vec<(String, Vec<Row>)> {
     let mut by_entity: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    for row in rows.into_iter().filter(|row| row.measure == measure && row.subject.is_none()) {
+    for row in rows
+        .into_iter()
+        .filter(|row| row.measure == measure && row.subject.is_none())
+    {
         by_entity.entry(row.entity.clone()).or_default().push(row);
     }
-    let most = |rows: &[Row]| rows.iter().filter_map(|row| row.norm.as_ref()).map(|norm| norm.median).fold(0.0, f64::max);
+    let most = |rows: &[Row]| {
+        rows.iter()
+            .filter_map(|row| row.norm.as_ref())
+            .map(|norm| norm.median)
+            .fold(0.0, f64::max)
+    };
     let mut sorted: Vec<(String, Vec<Row>)> = by_entity.into_iter().collect();
     sorted.sort_by(|a, b| most(&b.1).total_cmp(&most(&a.1)));
     sorted.truncate(WEEKS_MAX);

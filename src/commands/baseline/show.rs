@@ -65,14 +65,23 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-async fn entities(opened: &Opened, definitions: &[Definition], args: &Args, out: &mut Destination) -> Result<()> {
+async fn entities(
+    opened: &Opened,
+    definitions: &[Definition],
+    args: &Args,
+    out: &mut Destination,
+) -> Result<()> {
     for definition in definitions {
         let Some(version) = opened.version_of(definition, args.as_of) else {
             continue;
         };
         let entities = read::entities(&opened.session, definition, version).await?;
         if !args.json && !entities.is_empty() {
-            writeln!(out, "{} {}: {}", definition.code, definition.name, definition.title)?;
+            writeln!(
+                out,
+                "{} {}: {}",
+                definition.code, definition.name, definition.title
+            )?;
         }
         for entity in entities {
             if args.json {
@@ -129,7 +138,10 @@ async fn one(
             measures.entry(&row.measure).or_default().push(row);
         }
         for (measure, rows) in measures {
-            let about = definition.measures.get(measure).map_or("", |measure| measure.about.as_str());
+            let about = definition
+                .measures
+                .get(measure)
+                .map_or("", |measure| measure.about.as_str());
             writeln!(out, "\n  {measure}: {about}")?;
             if rows.iter().any(|row| row.hour_of_week.is_some()) {
                 hours(definition, measure, &rows, out)?;
@@ -192,7 +204,12 @@ fn subjects(
     limit: usize,
     out: &mut Destination,
 ) -> Result<()> {
-    rows.sort_by(|a, b| b.days.cmp(&a.days).then(b.count.cmp(&a.count)).then(a.subject.cmp(&b.subject)));
+    rows.sort_by(|a, b| {
+        b.days
+            .cmp(&a.days)
+            .then(b.count.cmp(&a.count))
+            .then(a.subject.cmp(&b.subject))
+    });
     let most = rows.iter().map(|row| row.days).max().unwrap_or(0);
     for row in rows.iter().take(limit) {
         let subject = row.subject.as_deref().unwrap_or("all of it");
@@ -212,11 +229,20 @@ fn subjects(
             day(row.first_seen),
             day(row.last_seen),
             plural(row.count.unsigned_abs(), "record"),
-            if row.state == "ripe" { String::new() } else { format!("  ({})", visible(&row.state)) },
+            if row.state == "ripe" {
+                String::new()
+            } else {
+                format!("  ({})", visible(&row.state))
+            },
         )?;
     }
     if rows.len() > limit {
-        writeln!(out, "    and {} more: --limit {}", show_count((rows.len() - limit) as u64), rows.len())?;
+        writeln!(
+            out,
+            "    and {} more: --limit {}",
+            show_count((rows.len() - limit) as u64),
+            rows.len()
+        )?;
     }
     Ok(())
 }

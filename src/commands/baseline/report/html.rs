@@ -81,21 +81,42 @@ fn facts(out: &mut String, report: &Report) -> std::fmt::Result {
         .parts
         .iter()
         .filter_map(|part| part.facts.as_ref())
-        .fold((0, 0), |(norms, ripe), facts| (norms + facts.norms, ripe + facts.ripe));
+        .fold((0, 0), |(norms, ripe), facts| {
+            (norms + facts.norms, ripe + facts.ripe)
+        });
     let blind: i64 = report.coverage.values().map(|day| day.blind).sum();
-    let last = report.approvals.iter().rfind(|approval| approval.action != "report");
+    let last = report
+        .approvals
+        .iter()
+        .rfind(|approval| approval.action != "report");
     out.push_str("<div class=\"facts\">\n");
-    let mut fact = |name: &str, value: &str| {
-        writeln!(out, "<div class=\"fact\"><b>{value}</b>{name}</div>")
-    };
-    fact("version in force", &match report.frozen {
-        Some(frozen) => format!("{frozen}, frozen"),
-        None => report.latest.to_string(),
-    })?;
+    let mut fact = |name: &str, value: &str| writeln!(out, "<div class=\"fact\"><b>{value}</b>{name}</div>");
+    fact(
+        "version in force",
+        &match report.frozen {
+            Some(frozen) => format!("{frozen}, frozen"),
+            None => report.latest.to_string(),
+        },
+    )?;
     fact("days learnt from", &show_count(report.coverage.len() as u64))?;
-    fact("norms, of which ripe", &format!("{} / {}", show_count(norms.unsigned_abs()), show_count(ripe.unsigned_abs())))?;
-    fact("hours seen too little to train", &show_count(blind.unsigned_abs()))?;
-    fact("last approval", &last.map_or("none".to_owned(), |said| format!("{} by {}", said.at.format("%Y-%m-%d"), escape(&said.name))))?;
+    fact(
+        "norms, of which ripe",
+        &format!(
+            "{} / {}",
+            show_count(norms.unsigned_abs()),
+            show_count(ripe.unsigned_abs())
+        ),
+    )?;
+    fact(
+        "hours seen too little to train",
+        &show_count(blind.unsigned_abs()),
+    )?;
+    fact(
+        "last approval",
+        &last.map_or("none".to_owned(), |said| {
+            format!("{} by {}", said.at.format("%Y-%m-%d"), escape(&said.name))
+        }),
+    )?;
     out.push_str("</div>\n");
     Ok(())
 }
@@ -125,7 +146,10 @@ fn in_force(out: &mut String, report: &Report) -> std::fmt::Result {
         };
         let (class, state) = match (facts.norms, facts.ripe) {
             (0, _) => ("soft", "no logs".to_owned()),
-            (_, 0) => ("learning", format!("learning, {} of {} days", facts.days, definition.ripe_days)),
+            (_, 0) => (
+                "learning",
+                format!("learning, {} of {} days", facts.days, definition.ripe_days),
+            ),
             (norms, ripe) => ("ripe", format!("{}% ripe", ripe * 100 / norms)),
         };
         let count = |number: i64| show_count(number.unsigned_abs());
@@ -146,8 +170,10 @@ fn in_force(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn coverage(out: &mut String, report: &Report) -> std::fmt::Result {
-    let (Some((first, _)), Some((last, _))) = (report.coverage.first_key_value(), report.coverage.last_key_value())
-    else {
+    let (Some((first, _)), Some((last, _))) = (
+        report.coverage.first_key_value(),
+        report.coverage.last_key_value(),
+    ) else {
         return Ok(());
     };
     let count = (*last - *first).num_days() + 1;
@@ -209,14 +235,21 @@ fn week(out: &mut String, entity: &str, rows: &[Row]) -> std::fmt::Result {
         escape(entity),
         show_bytes(most as u64)
     )?;
-    for (number, name) in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().enumerate() {
+    for (number, name) in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+        .iter()
+        .enumerate()
+    {
         writeln!(out, "<text x=\"0\" y=\"{}\">{name}</text>", number * 12 + 9)?;
     }
     for row in rows {
         let (Some(hour), value) = (row.hour_of_week, median(row)) else {
             continue;
         };
-        let part = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+        let part = if most > 0.0 {
+            (value / most).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         writeln!(
             out,
             "<rect class=\"cell\" x=\"{}\" y=\"{}\" width=\"11\" height=\"11\" fill-opacity=\"{:.2}\"><title>{}: {}</title></rect>",
@@ -239,7 +272,11 @@ fn drift(out: &mut String, report: &Report) -> std::fmt::Result {
     match (report.since, &report.last_report) {
         (None, _) => out.push_str("<p>There is no earlier version to compare with.</p>\n"),
         (Some(since), Some(last)) if last.version == since => {
-            writeln!(out, "<p>Since the last report, of {}, version {since}.</p>", show_time(&last.at))?;
+            writeln!(
+                out,
+                "<p>Since the last report, of {}, version {since}.</p>",
+                show_time(&last.at)
+            )?;
         }
         (Some(since), _) => writeln!(out, "<p>Since version {since}.</p>")?,
     }
@@ -289,9 +326,9 @@ fn drift_of(out: &mut String, part: &Part) -> Result<bool, std::fmt::Error> {
     }
     for (old, new) in changed.moved.iter().take(CHANGES_MAX) {
         let shown = |row: &Row| {
-            row.norm
-                .as_ref()
-                .map_or("-".to_owned(), |norm| amount(&part.definition, &row.measure, norm.median))
+            row.norm.as_ref().map_or("-".to_owned(), |norm| {
+                amount(&part.definition, &row.measure, norm.median)
+            })
         };
         writeln!(
             out,
@@ -301,7 +338,8 @@ fn drift_of(out: &mut String, part: &Part) -> Result<bool, std::fmt::Error> {
             escape(new.subject.as_deref().unwrap_or("")),
             shown(old),
             shown(new),
-            new.hour_of_week.map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
+            new.hour_of_week
+                .map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
         )?;
     }
     out.push_str("</table></div>\n");
@@ -314,7 +352,9 @@ fn approvals(out: &mut String, report: &Report) -> std::fmt::Result {
         out.push_str("<p>Nobody has approved a version yet.</p>\n");
         return Ok(());
     }
-    out.push_str("<div class=\"scroll\"><table>\n<tr><th>When<th class=\"n\">Version<th>What<th>Who<th>Why\n");
+    out.push_str(
+        "<div class=\"scroll\"><table>\n<tr><th>When<th class=\"n\">Version<th>What<th>Who<th>Why\n",
+    );
     for said in &report.approvals {
         writeln!(
             out,

@@ -11,7 +11,10 @@ use crate::when::{show_count, show_time};
 fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in visible(text).chars() {
-        if matches!(character, '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '&' | '!') {
+        if matches!(
+            character,
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '&' | '!'
+        ) {
             out.push('\\');
         }
         out.push(character);
@@ -41,7 +44,11 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     for part in &report.parts {
         let Some(facts) = &part.facts else {
-            writeln!(out, "| {} | {} | - | not built | | | | | | |", part.definition.name, part.definition.title)?;
+            writeln!(
+                out,
+                "| {} | {} | - | not built | | | | | | |",
+                part.definition.name, part.definition.title
+            )?;
             continue;
         };
         let count = |number: i64| show_count(number.unsigned_abs());
@@ -72,7 +79,12 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
             0 => String::new(),
             excluded => format!("  {} samples excluded", show_count(excluded.unsigned_abs())),
         };
-        writeln!(out, "{date}  {:<24}  {:>2} h{few}{excluded}", plots::bar(seen.seen as f64, 24.0, 24), seen.seen)?;
+        writeln!(
+            out,
+            "{date}  {:<24}  {:>2} h{few}{excluded}",
+            plots::bar(seen.seen as f64, 24.0, 24),
+            seen.seen
+        )?;
     }
     out.push_str("```\n\n## Bytes sent by hour of the week\n\n```\n");
     for (entity, rows) in &report.weeks {
@@ -109,7 +121,11 @@ fn drift(out: &mut String, report: &Report) -> std::fmt::Result {
     };
     match &report.last_report {
         Some(last) if last.version == since => {
-            writeln!(out, "Since the last report, of {}, version {since}.\n", show_time(&last.at))?;
+            writeln!(
+                out,
+                "Since the last report, of {}, version {since}.\n",
+                show_time(&last.at)
+            )?;
         }
         _ => writeln!(out, "Since version {since}.\n")?,
     }
@@ -149,7 +165,8 @@ fn drift(out: &mut String, report: &Report) -> std::fmt::Result {
                 cell(new.subject.as_deref().unwrap_or("")),
                 amount(&part.definition, &new.measure, before.median),
                 amount(&part.definition, &new.measure, after.median),
-                new.hour_of_week.map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
+                new.hour_of_week
+                    .map_or(String::new(), |hour| format!(", at most on {}", hour_name(hour))),
             )?;
         }
     }
