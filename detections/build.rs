@@ -37,7 +37,37 @@ fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     }
     code.push_str("]\n");
-    fs::write(out.join("rules.rs"), code)
+    fs::write(out.join("rules.rs"), code)?;
+    println!("cargo::rerun-if-changed=baselines");
+    println!("cargo::rerun-if-changed=baselines/fragments");
+    for (folder, list) in [
+        ("baselines", "baselines.rs"),
+        ("baselines/fragments", "fragments.rs"),
+    ] {
+        fs::write(out.join(list), named(&root.join(folder))?)?;
+    }
+    Ok(())
+}
+
+/// A slice of (name, SQL) of the files of one folder, in the order of their names.
+fn named(folder: &Path) -> io::Result<String> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    files.sort();
+    let mut code = String::from("&[\n");
+    for path in &files {
+        println!("cargo::rerun-if-changed={}", path.display());
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        writeln!(
+            code,
+            "    Embedded {{ name: {name:?}, sql: include_str!({path:?}) }},"
+        )
+        .map_err(io::Error::other)?;
+    }
+    code.push_str("]\n");
+    Ok(code)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

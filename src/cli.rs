@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use trailhound_query::From;
 
 use crate::commands::{
-    completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify, who,
+    baseline, completions, config, coverage, demo, detect, ingest, lake, man, rules, sql, verify, who,
 };
 use crate::enrich::EnrichArg;
 use crate::when::{self, When};
@@ -80,6 +80,8 @@ pub enum Command {
     Who(Over<who::Args>),
     /// List, show, check and test detections
     Rules(rules::Args),
+    /// Learn what is normal, and show, compare, explain and approve it
+    Baseline(Box<baseline::Args>),
     /// Show which minutes were seen, and which were not
     Coverage(Over<coverage::Args>),
     /// Check CloudTrail logs against their digests: was anything changed or removed?
@@ -279,6 +281,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Who(over) => who::run(over.args, &over.common).await,
         Command::Ingest(args) => ingest::run(*args).await,
         Command::Rules(args) => rules::run(args, &common).await,
+        Command::Baseline(args) => baseline::run(*args).await,
         Command::Coverage(over) => coverage::run(over.args, &over.common).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Lake(args) => lake::run(args).await,

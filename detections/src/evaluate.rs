@@ -10,7 +10,7 @@
 //! themselves run over the few rows that are left. A rule whose table is not
 //! there is not run, and said so: silence must not look like an all-clear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,12 +18,15 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
+use trailhound_ingest::baselines;
 use trailhound_query::declared::declared_named;
 use trailhound_query::{Session, connections};
 
 use crate::alert::{self, Alert, Finding};
+use crate::baseline::InForce;
 use crate::coverage::Coverage;
 use crate::dedup;
 use crate::error::{Error, Result};
@@ -89,7 +92,7 @@ pub struct NotRun {
 pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Outcome> {
     let (rules, not_run) = runnable(session, rules);
     let (state, needs) = plan_all(session, &rules).await?;
-    let tables = hold_all(session, &needs, &rules).await?;
+    let (tables, unbuilt) = hold_all(session, &needs, &rules).await?;
     let context = planning::context_with(state, &tables).map_err(Error::catalog)?;
     let covered = coverage(session, &needs, asked).await?;
     let mut outcome = Outcome {
@@ -118,7 +121,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
             rule: rule.id.clone(),
             findings: count,
             alerts: episodes.len(),
-            remark: remark(rule, &coverage),
+            remark: unlearnt(rule, &unbuilt).or_else(|| remark(rule, &coverage)),
         });
         outcome.alerts.extend(
             episodes
@@ -181,6 +184,10 @@ fn how_to_declare(missing: &[&str]) -> String {
 async fn plan_all(session: &Session, rules: &[&Rule]) -> Result<(SessionState, BTreeMap<String, Needs>)> {
     let mut schemas = planning::known_schemas();
     for name in session.table_names() {
+        // A lake's baseline may be of an older form: rules are planned over today's.
+        if baselines::table_named(&name).is_some() {
+            continue;
+        }
         if let Ok(provider) = session.context().table_provider(name.as_str()).await {
             schemas.insert(name, provider.schema());
         }
@@ -201,8 +208,19 @@ async fn plan_all(session: &Session, rules: &[&Rule]) -> Result<(SessionState, B
 }
 
 /// Reads every table that the rules need, once.
-async fn hold_all(session: &Session, needs: &BTreeMap<String, Needs>, rules: &[&Rule]) -> Result<Tables> {
+///
+/// Gives also the baselines that a rule asks for and that nobody has built.
+async fn hold_all(
+    session: &Session,
+    needs: &BTreeMap<String, Needs>,
+    rules: &[&Rule],
+) -> Result<(Tables, BTreeSet<String>)> {
     let mut tables = Tables::new();
+    let mut unbuilt: BTreeSet<String> = needs
+        .keys()
+        .filter(|name| baselines::table_named(name).is_some())
+        .cloned()
+        .collect();
     // Optional tables that the user does not have are empty.
     let schemas = planning::known_schemas();
     for name in rules.iter().flat_map(|rule| rule.tables()) {
@@ -213,19 +231,48 @@ async fn hold_all(session: &Session, needs: &BTreeMap<String, Needs>, rules: &[&
             );
         }
     }
+    let in_force = InForce::read(session)
+        .await
+        .map_err(|error| Error::query("baselines", error))?;
     for (name, needs) in needs {
         if !session.context().table_exist(name.as_str()).unwrap_or(false) {
             continue;
         }
-        let held = held::hold(session.context(), name, needs)
+        let mut only = None;
+        if let Some(baseline) = baselines::table_named(name) {
+            let version = in_force.of_table(baseline);
+            let is_norms = baselines::BASELINES.iter().any(|known| known.norms == baseline);
+            if !is_readable(session, baseline).await || (is_norms && version.is_none()) {
+                continue;
+            }
+            only = version.map(|version| col("version").eq(lit(version)));
+        }
+        let held = held::hold(session.context(), name, needs, only)
             .await
             .map_err(|error| {
                 let error = trailhound_query::error::explain(&error, "", &[]);
                 Error::query(name, error)
             })?;
         tables.insert(name.clone(), Arc::new(held));
+        unbuilt.remove(name);
     }
-    Ok(tables)
+    Ok((tables, unbuilt))
+}
+
+/// Whether a lake's table of baselines has all columns that rules may ask for. One of an older
+/// form has not; until the next build it counts as absent.
+async fn is_readable(session: &Session, table: &str) -> bool {
+    let Ok(provider) = session.context().table_provider(table).await else {
+        return false;
+    };
+    let there = provider.schema();
+    baselines::schema(table).is_some_and(|wanted| {
+        wanted.fields().iter().all(|field| {
+            there
+                .field_with_name(field.name())
+                .is_ok_and(|own| own.data_type() == field.data_type())
+        })
+    })
 }
 
 /// What the reading of the tables showed about the time they cover.
@@ -334,6 +381,17 @@ fn parameters(rule: &Rule, coverage: &Coverage) -> Vec<(String, ScalarValue)> {
         ));
     }
     parameters
+}
+
+/// The baselines that a rule would compare with, if there were any.
+fn unlearnt(rule: &Rule, unbuilt: &BTreeSet<String>) -> Option<String> {
+    let lacks: Vec<&str> = rule.tables().filter(|table| unbuilt.contains(*table)).collect();
+    (!lacks.is_empty()).then(|| {
+        format!(
+            "still learning: there is no {} yet; `trailhound baseline build` makes it from the lake",
+            lacks.join(" and ")
+        )
+    })
 }
 
 /// What keeps a rule from judging, though it ran.

@@ -48,12 +48,17 @@ pub struct Held {
     _file: Option<TempPath>,
 }
 
-/// Reads what `needs` asks for of a table of `context`.
+/// Reads what `needs` asks for of a table of `context`, and of that only the rows for which
+/// `only` holds.
 ///
 /// # Errors
 /// The table cannot be read, or the temporary file not be written.
-pub async fn hold(context: &SessionContext, table: &str, needs: &Needs) -> Result<Held> {
+pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Option<Expr>) -> Result<Held> {
     let frame = context.table(table).await?;
+    let frame = match only {
+        Some(only) => frame.filter(only)?,
+        None => frame,
+    };
     let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
     let wanted: Vec<usize> = (0..schema.fields().len())
         .filter(|&index| needs.columns.contains(schema.field(index).name()))
@@ -297,7 +302,7 @@ mod tests {
         let mut answers = Vec::new();
         for (memory_bytes, in_file) in [(1 << 30, false), (4 << 20, true)] {
             let context = context(memory_bytes);
-            let held = hold(&context, "t", &needs()).await.unwrap();
+            let held = hold(&context, "t", &needs(), None).await.unwrap();
             assert_eq!(held._file.is_some(), in_file);
             let path = held._file.as_ref().map(|path| path.to_path_buf());
             context.register_table("held", Arc::new(held)).unwrap();
@@ -315,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_column_that_is_not_held_is_refused_and_not_null() {
         let context = context(1 << 30);
-        let held = hold(&context, "t", &needs()).await.unwrap();
+        let held = hold(&context, "t", &needs(), None).await.unwrap();
         context.register_table("held", Arc::new(held)).unwrap();
         let error = context
             .sql("SELECT unused FROM held")

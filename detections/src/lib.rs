@@ -36,6 +36,8 @@ pub mod dedup;
 pub mod alert;
 pub mod ocsf;
 
+pub mod baseline;
+
 pub mod cases;
 pub mod lint;
 

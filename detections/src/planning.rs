@@ -19,6 +19,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use trailhound_ingest::baselines;
 use trailhound_ingest::formats::FORMATS;
 use trailhound_ingest::reject::rejects_schema;
 use trailhound_query::declared::DECLARED;
@@ -46,7 +47,13 @@ pub fn known_schemas() -> BTreeMap<String, SchemaRef> {
         .map(|declared| (declared.name.to_owned(), declared.schema()));
     let rejects = ("rejects".to_owned(), rejects_schema());
     let connections = (connections::NAME.to_owned(), connections::schema());
-    logs.chain(optional).chain(declared).chain([rejects, connections]).collect()
+    let baselines =
+        baselines::table_names().filter_map(|name| Some((name.to_owned(), baselines::schema(name)?)));
+    logs.chain(optional)
+        .chain(declared)
+        .chain([rejects, connections])
+        .chain(baselines)
+        .collect()
 }
 
 fn text_schema(columns: &[&str]) -> SchemaRef {

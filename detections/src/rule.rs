@@ -294,7 +294,7 @@ impl Rule {
 }
 
 /// The leading comment lines without their dashes, one line for one line, and how many.
-fn front_matter(text: &str) -> (String, usize) {
+pub(crate) fn front_matter(text: &str) -> (String, usize) {
     let lines: Vec<&str> = text
         .lines()
         .map_while(|line| line.strip_prefix("--"))
@@ -304,7 +304,7 @@ fn front_matter(text: &str) -> (String, usize) {
 }
 
 /// The text after the front matter without blank ends, and the line it starts on.
-fn body(text: &str, front_lines: usize) -> (&str, usize) {
+pub(crate) fn body(text: &str, front_lines: usize) -> (&str, usize) {
     let mut start = 0;
     let mut number = 1;
     for line in text.split_inclusive('\n') {

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on should stop right there"
 )]
 
+mod baselines;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -22,6 +22,7 @@ pub mod tally;
 pub mod notices;
 pub mod recognise;
 pub mod coverage;
+pub mod baselines;
 pub mod object_digests;
 pub mod identity;
 pub mod error;

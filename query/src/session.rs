@@ -16,6 +16,7 @@ use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use trailhound_ingest::baselines::table_named;
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
@@ -35,6 +36,12 @@ use crate::stores::Stores;
 
 /// Tables of the lake whose time is not that of an event.
 const UNTIMED: &[&str] = &["rejects", "object_digests", "identity_claims"];
+
+/// Whether the stretch of time asked for does not apply to a table of the lake. What is
+/// normal was learnt before it, so baselines are there whole.
+fn is_untimed(table: &str) -> bool {
+    UNTIMED.contains(&table) || table_named(table).is_some()
+}
 
 /// Longest SQL text that is planned. Nobody writes more by hand, and planning
 /// costs memory and stack with the length.
@@ -295,7 +302,7 @@ impl Session {
                     continue;
                 };
                 let table = Arc::new(LakeTable::new(lake, &name, snapshot).map_err(plain)?);
-                let provider = match UNTIMED.contains(&name.as_str()) {
+                let provider = match is_untimed(&name) {
                     true => Arc::clone(&table) as Arc<dyn TableProvider>,
                     false => in_time(&context, Arc::clone(&table) as _, &options).map_err(plain)?,
                 };

@@ -13,6 +13,7 @@ use crate::lakes::Place;
 use crate::when::When;
 
 pub mod alert_table;
+pub mod baseline;
 pub mod completions;
 pub mod demo;
 pub mod config;

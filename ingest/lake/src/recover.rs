@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use object_store::ObjectStoreExt;
+use trailhound_ingest::baselines::table_named;
 use trailhound_ingest::error::{Error, ErrorKind};
 
 use crate::commit::Committed;
@@ -121,7 +122,8 @@ fn damaged(path: &object_store::path::Path, why: &str) -> Error {
 async fn catch_up(lake: &Lake, state: &Arc<State>, source: &str) -> Result<bool, Error> {
     let app_id = state.app_id(source);
     let mut highest = 0;
-    for name in spec::table_names() {
+    // Baselines are not taken from a source.
+    for name in spec::table_names().filter(|name| table_named(name).is_none()) {
         if let Some(snapshot) = lake.snapshot(name).await? {
             highest = highest.max(snapshot.transaction(&app_id).await?.unwrap_or(0));
         }

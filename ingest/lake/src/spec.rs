@@ -1,6 +1,7 @@
 //! What each table of the lake looks like and how its files are laid out.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
+use trailhound_ingest::baselines;
 use trailhound_ingest::coverage::coverage_schema;
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_ingest::identity::claims_schema;
@@ -56,10 +57,13 @@ pub fn spec(name: &str) -> Option<TableSpec> {
         "coverage" => ("coverage", coverage_schema(), "event_time"),
         "identity_claims" => ("identity_claims", claims_schema(), "event_time"),
         "object_digests" => ("object_digests", object_digests_schema(), "digest_end"),
-        _ => {
-            let format = format_named(name)?;
-            (format.name(), format.schema(), "event_time")
-        }
+        _ => match baselines::table_named(name) {
+            Some(table) => return Some(baseline_spec(table)),
+            None => {
+                let format = format_named(name)?;
+                (format.name(), format.schema(), "event_time")
+            }
+        },
     };
     let layout = LAYOUTS.iter().find(|(table, ..)| *table == name);
     Some(TableSpec {
@@ -71,7 +75,22 @@ pub fn spec(name: &str) -> Option<TableSpec> {
     })
 }
 
+/// A table of baselines: small, and no row of it is a double.
+fn baseline_spec(table: &'static str) -> TableSpec {
+    TableSpec {
+        name: table,
+        schema: baselines::schema(table).unwrap_or_else(|| std::sync::Arc::new(Schema::empty())),
+        time: "event_time",
+        bloom: &[],
+        key: &[],
+    }
+}
+
 /// Names of all tables that a lake can have.
 pub fn table_names() -> impl Iterator<Item = &'static str> {
-    FORMATS.iter().map(|format| format.name()).chain(["rejects", "coverage", "object_digests", "identity_claims"])
+    FORMATS
+        .iter()
+        .map(|format| format.name())
+        .chain(["rejects", "coverage", "object_digests", "identity_claims"])
+        .chain(baselines::table_names())
 }

@@ -1,0 +1,55 @@
+-- Records of traffic from the workload's point of view: `direction`, `own` and `peer` address, the server's
+-- `port`, and whether the workload opened the connection (`ours`).
+SELECT
+    event_time, first_seen, last_seen, entity, interface_id, direction, own, peer, service, protocol, bytes, packets,
+    action,
+    CASE WHEN sender_opens THEN dstport ELSE srcport END AS port,
+    (direction = 'egress') = sender_opens AS ours,
+    -- A refused or first packet of a connection, where the logs have flags.
+    protocol <> 6 OR coalesce(tcp_flags & 18, 2) = 2 AS opening
+FROM (
+    SELECT
+        *,
+        CASE direction WHEN 'egress' THEN srcaddr ELSE dstaddr END AS own,
+        CASE direction WHEN 'egress' THEN dstaddr ELSE srcaddr END AS peer,
+        CASE direction WHEN 'egress' THEN pkt_dst_aws_service ELSE pkt_src_aws_service END AS service,
+        -- SYN without ACK opens, SYN-ACK answers; in the middle of a connection, and without flags,
+        -- the lower port is the server's.
+        CASE
+            WHEN protocol = 6 AND tcp_flags & 18 = 2 THEN true
+            WHEN protocol = 6 AND tcp_flags & 18 = 18 THEN false
+            WHEN protocol IN (6, 17) THEN dstport < srcport
+            ELSE true
+        END AS sender_opens
+    FROM (
+        SELECT
+            date_trunc('hour', f.event_time) AS event_time, f.event_time AS first_seen,
+            coalesce(f.end_time, f.event_time) AS last_seen,
+            {workload} AS entity,
+            f.interface_id, f.srcaddr, f.dstaddr, f.srcport, f.dstport, f.protocol, f.bytes, f.packets, f.action,
+            f.tcp_flags, f.pkt_src_aws_service, f.pkt_dst_aws_service,
+            coalesce(
+                f.flow_direction,
+                CASE own_address.address WHEN f.srcaddr THEN 'egress' WHEN f.dstaddr THEN 'ingress' END
+            ) AS direction
+        FROM vpc_flow f
+        -- Version 2 does not tell the direction: there the address that an interface has in most of its
+        -- records is its own.
+        LEFT JOIN (
+            SELECT its_interface, first_value(address ORDER BY records DESC, address) AS address
+            FROM (
+                SELECT its_interface, address, count(*) AS records
+                FROM (
+                    SELECT interface_id AS its_interface, srcaddr AS address FROM vpc_flow
+                    WHERE flow_direction IS NULL AND log_status = 'OK'
+                    UNION ALL
+                    SELECT interface_id AS its_interface, dstaddr AS address FROM vpc_flow
+                    WHERE flow_direction IS NULL AND log_status = 'OK'
+                )
+                GROUP BY its_interface, address
+            )
+            GROUP BY its_interface
+        ) AS own_address ON own_address.its_interface = f.interface_id AND f.flow_direction IS NULL
+        WHERE f.log_status = 'OK'
+    )
+)
