@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use chrono::DateTime;
-use trailhound_query::{From, Options, Session};
+use trailhound_query::{EnrichmentFiles, From, Options, Session};
 
 use crate::catalog::Entry;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Asked};
 use crate::page::{Case, Expected};
 use crate::rule::Rule;
+
+/// A block that is no log but the file behind the SQL function of this name.
+pub const THREAT_LIST: &str = "threat_list";
 
 /// What came of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +84,15 @@ pub async fn run(entry: &Entry) -> Result<Vec<Verdict>> {
 async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
     let folder = tempfile::tempdir().map_err(|error| Error::io("temporary folder", error))?;
     let mut from: Vec<From> = Vec::new();
+    let mut enrichment = EnrichmentFiles::default();
     for log in &case.logs {
         // A folder for each table, so that one location holds all of its files.
         let root = folder.path().join(&log.table);
         write(&root.join(&log.path), &log.text)?;
+        if log.table == THREAT_LIST {
+            enrichment.threat_lists.push(root.join(&log.path));
+            continue;
+        }
         if !from.iter().any(|known| known.table == log.table) {
             from.push(From {
                 table: log.table.clone(),
@@ -95,6 +103,7 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
     }
     let options = Options {
         from,
+        enrichment,
         now: DateTime::UNIX_EPOCH,
         ..Options::default()
     };

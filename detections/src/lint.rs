@@ -2,6 +2,7 @@
 
 use trailhound_query::connections;
 
+use crate::cases::THREAT_LIST;
 use crate::catalog::{Catalog, Entry};
 use crate::error::{Error, Result};
 use crate::planning;
@@ -56,7 +57,8 @@ fn page_problems(entry: &Entry) -> Vec<Error> {
         for log in &case.logs {
             // Connections are made of flow logs, so those are what such a rule's cases show.
             let is_source = |table: &str| table == connections::NAME && log.table == connections::SOURCE;
-            if !rule.tables().any(|table| table == log.table || is_source(table)) {
+            let is_list = log.table == THREAT_LIST && rule.sql.contains("threat_list(");
+            if !is_list && !rule.tables().any(|table| table == log.table || is_source(table)) {
                 problem(
                     case.line,
                     format!("the case has {} logs, which the rule does not read", log.table),

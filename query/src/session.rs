@@ -20,9 +20,9 @@ use trailhound_ingest::baselines::table_named;
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
-use crate::enrichment::{Enrichment, EnrichmentFiles};
 use crate::connections::{self, ConnectionsTable};
 use crate::declared;
+use crate::enrichment::{Enrichment, EnrichmentFiles};
 use crate::error::Error;
 use crate::functions;
 use crate::identity::{self, Identity};

@@ -74,7 +74,7 @@ fn what_was_taken_is_not_taken_again_and_what_is_new_is() {
 #[test]
 fn detections_find_the_same_in_the_lake_as_in_the_files() {
     let desk = Desk::new();
-    desk.run(&["demo", "--keep", "estate"]);
+    desk.estate();
     let files = desk.run(&[
         "detect",
         "--from",
@@ -137,7 +137,7 @@ fn coverage_is_a_calendar() {
 #[test]
 fn digests_are_verified_and_kept() {
     let desk = Desk::new();
-    desk.run(&["demo", "--keep", "estate"]);
+    desk.estate();
     let run = desk.run(&["verify", "estate", "--lake", "lake", "--fail-on", "alarm"]);
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
     assert!(run.out.contains("no sign of change; without keys"), "{}", run.out);

@@ -36,6 +36,17 @@ impl Desk {
         }
     }
 
+    /// Logs of a day of the demo's estate in the folder `estate`, intrusion and all, but quieter.
+    pub(crate) fn estate(&self) {
+        let estate = trailhound::scenario::Estate {
+            flows_per_service_hour: 60,
+            calls_per_hour: 200,
+            log_lines_per_service_hour: 120,
+            ..Default::default()
+        };
+        trailhound::scenario::write(&estate, &self.path("estate")).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -5,7 +5,7 @@ use super::Desk;
 /// A desk with the demo's logs, whose credentials thief calls from outside.
 fn desk() -> Desk {
     let desk = Desk::new();
-    desk.run(&["demo", "--keep", "estate"]);
+    desk.estate();
     desk
 }
 

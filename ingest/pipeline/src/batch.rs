@@ -239,7 +239,9 @@ impl Batch {
                 .await?;
         }
         if !self.identity.is_empty() {
-            self.sink.push("identity_claims", self.identity.batch(now)).await?;
+            self.sink
+                .push("identity_claims", self.identity.batch(now))
+                .await?;
         }
         let mut tables = Vec::new();
         for (table, writer) in self.sink.take().await {
