@@ -199,7 +199,7 @@ async fn views_are_over_tables_that_are_there() {
             "SELECT count(*) FROM mine_identified WHERE src_kind = 'interface'"
         )
         .await,
-        ["1"]
+        ["3"]
     );
 }
 

@@ -92,8 +92,10 @@ impl ExecutionPlan for IdentifyExec {
         &self.properties
     }
 
+    // The order stays, but is not told: columns lie elsewhere in the input, and the
+    // engine would hand a sort down by their places here.
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![false]
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
