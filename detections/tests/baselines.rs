@@ -46,8 +46,8 @@ struct DayOfLogs {
 /// An ordinary day: much by day, little by night.
 fn ordinary() -> DayOfLogs {
     let mut bytes = [Some(2_000_000); 24];
-    for hour in 8..18 {
-        bytes[hour] = Some(40_000_000 + hour as u64 * 100_000);
+    for (hour, bytes) in bytes.iter_mut().enumerate().take(18).skip(8) {
+        *bytes = Some(40_000_000 + hour as u64 * 100_000);
     }
     DayOfLogs {
         bytes,

@@ -16,12 +16,15 @@ use crate::claims::{Claims, Content};
 use crate::settings::Settings;
 use crate::watch::Counts;
 
+/// Writers by table.
+type Writers = BTreeMap<&'static str, Arc<Mutex<Writer>>>;
+
 /// The writers of a batch, shared by the objects that are read into it.
 #[derive(Clone)]
 pub struct Sink {
     lake: Lake,
     settings: WriterSettings,
-    writers: Arc<Mutex<BTreeMap<&'static str, Arc<Mutex<Writer>>>>>,
+    writers: Arc<Mutex<Writers>>,
 }
 
 impl Sink {

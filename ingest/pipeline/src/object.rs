@@ -32,6 +32,10 @@ use crate::watch::{Counts, Watch};
 const BATCH_ROWS: usize = 8192;
 
 /// How the reading of an object ended.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one an object, and it is moved twice"
+)]
 pub enum Read {
     /// Its records are rows or rejects.
     Whole {

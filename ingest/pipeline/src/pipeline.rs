@@ -79,6 +79,7 @@ struct Run<'a> {
     /// an object that breaks off every time cannot spoil every batch.
     begins_anew: bool,
     /// Objects that another source was reading.
+    #[allow(clippy::vec_box, reason = "deliveries come and go boxed")]
     deferred: Vec<Box<Delivery>>,
     /// How the source ended. What it gave before is committed first.
     ended: Option<Result<(), Error>>,

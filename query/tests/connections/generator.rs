@@ -144,7 +144,8 @@ pub enum Layout {
 /// `window_seconds` long; each interface begins them at a time of its own.
 pub fn lines(truths: &[Truth], window_seconds: i64, layout: Layout) -> Vec<String> {
     type Tuple = (Ipv4Addr, u16, Ipv4Addr, u16, u8, bool);
-    let mut windows: BTreeMap<(i64, Ipv4Addr, Tuple, bool), (i64, i64, i64, i64, u16)> = BTreeMap::new();
+    type Key = (i64, Ipv4Addr, Tuple, bool);
+    let mut windows: BTreeMap<Key, (i64, i64, i64, i64, u16)> = BTreeMap::new();
     for truth in truths {
         let ends = [(truth.client.0, truth.logged.0), (truth.server.0, truth.logged.1)];
         for (interface, _) in ends.into_iter().filter(|(_, logs)| *logs) {
