@@ -10,6 +10,7 @@ use std::{fs, io};
 use trailhound_ingest::formats::FORMATS;
 use trailhound_query::declared::DECLARED;
 
+use crate::cases::THREAT_LIST;
 use crate::error::{Error, Result};
 use crate::page::Page;
 use crate::rule::Rule;
@@ -145,13 +146,14 @@ impl Catalog {
     }
 }
 
-/// Tables that a page's blocks can be read as.
+/// Tables that a page's blocks can be read as, and the one kind of list that they can be.
 pub fn log_tables() -> Vec<&'static str> {
     let declared = DECLARED.iter().map(|declared| declared.name);
     FORMATS
         .iter()
         .map(|format| format.name())
         .chain(declared)
+        .chain([THREAT_LIST])
         .collect()
 }
 
