@@ -28,6 +28,9 @@ use crate::claims::{Claim, Claims};
 use crate::settings::Settings;
 use crate::watch::{Counts, Watch};
 
+/// Most first bytes that are looked at to tell what an object is, compressed as they lie.
+const HEAD_BYTES_MAX: usize = 4 << 20;
+
 /// Rows in a batch of records: as many as the parsers are fastest with.
 const BATCH_ROWS: usize = 8192;
 
@@ -194,8 +197,16 @@ impl Object<'_> {
     async fn attempt(&mut self) -> Result<Read, Broken> {
         let mut input = (self.delivery.body)().await.map_err(Broken::Source)?;
         self.check_version()?;
-        let head = Head::of(&mut input).await.map_err(Broken::Source)?;
-        let format = self.format(&head)?;
+        let mut head = Head::of(&mut input).await.map_err(Broken::Source)?;
+        // One document may be the whole object, and longer than the first look.
+        let format = loop {
+            match self.format(&head) {
+                Err(Broken::Refused(_)) if !head.whole && head.bytes.len() < HEAD_BYTES_MAX => {
+                    head = head.longer(&mut input).await.map_err(Broken::Source)?;
+                }
+                found => break found?,
+            }
+        };
         let setup = self.setup(format);
         if head.bytes.starts_with(b"PAR1") {
             return crate::columnar::read(format, setup, head, input, self.output(format)).await;
@@ -327,17 +338,36 @@ pub struct Head {
 
 impl Head {
     async fn of(input: &mut BoxStream<'static, Result<Bytes, Error>>) -> Result<Head, Error> {
-        let mut bytes = match input.try_next().await? {
-            Some(bytes) if bytes.len() >= LOOK_BYTES => return Ok(Head { bytes, whole: false }),
-            Some(bytes) => BytesMut::from(bytes),
-            None => BytesMut::new(),
+        let nothing = Head {
+            bytes: Bytes::new(),
+            whole: false,
         };
-        while bytes.len() < LOOK_BYTES {
-            let Some(next) = input.try_next().await? else {
-                let bytes = bytes.freeze();
-                return Ok(Head { bytes, whole: true });
-            };
-            bytes.extend_from_slice(&next);
+        nothing.up_to(LOOK_BYTES, input).await
+    }
+
+    /// Eight times as much of the object.
+    async fn longer(self, input: &mut BoxStream<'static, Result<Bytes, Error>>) -> Result<Head, Error> {
+        let length = self.bytes.len() * 8;
+        self.up_to(length, input).await
+    }
+
+    /// At least `length` bytes, if there are as many.
+    async fn up_to(
+        self,
+        length: usize,
+        input: &mut BoxStream<'static, Result<Bytes, Error>>,
+    ) -> Result<Head, Error> {
+        let mut bytes = BytesMut::from(self.bytes);
+        while bytes.len() < length {
+            match input.try_next().await? {
+                None => {
+                    let bytes = bytes.freeze();
+                    return Ok(Head { bytes, whole: true });
+                }
+                // The first chunk is often all that is needed, and then nothing is copied.
+                Some(next) if bytes.is_empty() => bytes = BytesMut::from(next),
+                Some(next) => bytes.extend_from_slice(&next),
+            }
         }
         let bytes = bytes.freeze();
         Ok(Head { bytes, whole: false })
