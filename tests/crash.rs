@@ -64,6 +64,8 @@ impl Yard {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("TRAILHOUND_INGEST__BATCH_ROWS", "40")
+            // That is for this test, and no setting of the program's.
+            .env_remove("TRAILHOUND_KILLS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -178,7 +180,7 @@ fn killed_at_random_moments() {
     yard.finish();
     yard.check();
     println!(
-        "{kills} kills over {} objects: {} lines, each in the lake or in rejects exactly once",
+        "{kills} kills in {runs} runs over {} objects: {} lines, each in the lake or in rejects exactly once",
         yard.objects,
         yard.objects * (GOOD_LINES + BAD_LINES)
     );
