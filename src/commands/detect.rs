@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
 
-    /// Leave out alerts below this severity
+    /// Leave out alerts below this severity [default: low; informational with --rule]
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     pub min_severity: Option<Severity>,
 
@@ -121,10 +121,15 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     progress.stop();
     let elapsed = started.elapsed();
     let outcome = outcome.map_err(failure)?;
+    // Informational alerts are rankings for whoever asks for them: by rule, or by severity.
+    let least = args.min_severity.unwrap_or(match args.rule.is_empty() {
+        true => Severity::Low,
+        false => Severity::Informational,
+    });
     let shown: Vec<&Alert> = outcome
         .alerts
         .iter()
-        .filter(|alert| args.min_severity.is_none_or(|least| alert.severity >= least))
+        .filter(|alert| alert.severity >= least)
         .collect();
     write(&shown, format, &mut out)?;
     let report = session.report();
