@@ -112,7 +112,9 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     let started = Instant::now();
     let mut outcome = trailhound_detections::evaluate::run(&session, &rules, Asked::default()).await?;
     // As `detect` does: rankings are for whoever asks for them.
-    outcome.alerts.retain(|alert| alert.severity > Severity::Informational);
+    outcome
+        .alerts
+        .retain(|alert| alert.severity > Severity::Informational);
     let hunting = started.elapsed();
     let window =
         terminal_size::terminal_size().map_or(100, |(columns, _)| usize::from(columns.0).clamp(60, 160));
