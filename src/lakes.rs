@@ -11,6 +11,34 @@ use crate::config::Config;
 /// The lake that is used when none is named.
 pub const DEFAULT: &str = "./lake";
 
+/// Arguments that say where the lake lies.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Where {
+    /// The lake, a folder or an s3:// URL [default: ./lake]
+    #[arg(long, value_name = "WHERE")]
+    pub lake: Option<String>,
+
+    /// Endpoint of an S3-compatible store, in place of AWS's own
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+
+    /// Settings [default: trailhound.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Where {
+    /// The settings in force, and the place that they and the arguments name.
+    ///
+    /// # Errors
+    /// The settings cannot be read.
+    pub fn place(&self) -> anyhow::Result<(Config, Place)> {
+        let config = Config::load(self.config.as_deref())?;
+        let place = Place::of(self.lake.as_deref(), self.endpoint_url.as_deref(), &config);
+        Ok((config, place))
+    }
+}
+
 /// A lake that was named, or the default one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

@@ -9,7 +9,8 @@ use trailhound_query::{EnrichmentFiles, From, Options, Session};
 use crate::catalog::Entry;
 use crate::error::{Error, Result};
 use crate::evaluate::{self, Asked};
-use crate::page::{Case, Expected};
+use crate::learnt;
+use crate::page::{Case, Expected, Log};
 use crate::rule::Rule;
 
 /// A block that is no log but the file behind the SQL function of this name.
@@ -85,7 +86,12 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
     let folder = tempfile::tempdir().map_err(|error| Error::io("temporary folder", error))?;
     let mut from: Vec<From> = Vec::new();
     let mut enrichment = EnrichmentFiles::default();
-    for log in &case.logs {
+    let learnt: Vec<&Log> = case.logs.iter().filter(|log| log.learnt).collect();
+    let lake = match learnt.is_empty() {
+        true => None,
+        false => Some(learnt::lake(&folder.path().join("lake"), &learnt).await?),
+    };
+    for log in case.logs.iter().filter(|log| !log.learnt) {
         // A folder for each table, so that one location holds all of its files.
         let root = folder.path().join(&log.table);
         write(&root.join(&log.path), &log.text)?;
@@ -104,6 +110,7 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
     let options = Options {
         from,
         enrichment,
+        lake,
         now: DateTime::UNIX_EPOCH,
         ..Options::default()
     };

@@ -39,6 +39,7 @@ pub mod ocsf;
 pub mod baseline;
 
 pub mod cases;
+mod learnt;
 pub mod lint;
 
 pub use alert::Alert;

@@ -21,6 +21,8 @@
 //! A log block is named after its table. `repeat=20` writes it twenty times, with
 //! `n` from 1 to 20; `{n}`, `{n*60}`, `{n:02}` and the like are filled in.
 //! `path=a/b.log` gives the file a name, where the name says something.
+//! `learnt` takes it into a lake instead, whose baselines are built from it; the rule
+//! runs over the other blocks.
 //! Flow logs without a header line get that of the default format; CloudTrail
 //! records may be spread over lines.
 
@@ -74,6 +76,8 @@ pub struct Log {
     pub path: String,
     /// Its content.
     pub text: String,
+    /// Baselines are made of it, and the rule does not see it itself.
+    pub learnt: bool,
 }
 
 /// An alert as pages write it.
@@ -198,6 +202,7 @@ fn log(file: &str, line: usize, info: &str, block: &[&str], index: usize) -> Res
     let table = words.next().unwrap_or_default().to_owned();
     let mut repeat = None;
     let mut path = None;
+    let mut learnt = false;
     for word in words {
         match word.split_once('=') {
             Some(("repeat", count)) => {
@@ -213,9 +218,10 @@ fn log(file: &str, line: usize, info: &str, block: &[&str], index: usize) -> Res
                 }
                 path = Some(name.to_owned());
             }
+            None if word == "learnt" => learnt = true,
             _ => {
                 return Err(wrong(format!(
-                    "unknown attribute {word:?}; there are repeat=N and path=NAME"
+                    "unknown attribute {word:?}; there are repeat=N, path=NAME and learnt"
                 )));
             }
         }
@@ -262,7 +268,12 @@ fn log(file: &str, line: usize, info: &str, block: &[&str], index: usize) -> Res
         ),
         _ => (text, path.unwrap_or_else(|| format!("{table}-{index}.log"))),
     };
-    Ok(Log { table, path, text })
+    Ok(Log {
+        table,
+        path,
+        text,
+        learnt,
+    })
 }
 
 /// Flow records start with their version; a line that does not is taken for a header.
@@ -390,7 +401,7 @@ high: a: b
             (
                 "repeat=2",
                 "copies=2",
-                "x.md:13: unknown attribute \"copies=2\"; there are repeat=N and path=NAME",
+                "x.md:13: unknown attribute \"copies=2\"; there are repeat=N, path=NAME and learnt",
             ),
             (
                 "a/b.json",

@@ -42,6 +42,10 @@ impl Severity {
         }
     }
 
+    /// The least that is shown to whoever asks for nothing in particular: below it are
+    /// rankings, for those who ask by rule or by severity.
+    pub const SHOWN_MIN: Severity = Severity::Low;
+
     /// The risk of an alert whose rule names none. The weights are made to be
     /// summed per entity: three high alerts weigh more than one critical.
     pub fn risk(self) -> u8 {

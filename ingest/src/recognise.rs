@@ -20,27 +20,19 @@ const LAST: &[&str] = &["container_logs"];
 const NEVER: &[&str] = &["host_flow"];
 
 /// The format of an object that begins with `head`. `whole` says that nothing
-/// follows. `hint` is tried first, and wins a tie: what the object's name suggests.
+/// follows.
 ///
 /// None: no format reads it, or more bytes are needed to tell.
-pub fn recognise(head: &Bytes, whole: bool, hint: Option<&str>) -> Option<&'static dyn Format> {
+pub fn recognise(head: &Bytes, whole: bool) -> Option<&'static dyn Format> {
     if head.len() < HEAD_BYTES && !whole {
         return None;
     }
-    let rank = |format: &&dyn Format| {
-        let name = format.name();
-        (
-            Some(name) != hint,
-            LAST.contains(&name),
-            FORMATS.iter().position(|other| other.name() == name),
-        )
-    };
     let mut formats: Vec<&'static dyn Format> = FORMATS
         .iter()
         .copied()
-        .filter(|format| !NEVER.contains(&format.name()) || Some(format.name()) == hint)
+        .filter(|format| !NEVER.contains(&format.name()))
         .collect();
-    formats.sort_by_key(rank);
+    formats.sort_by_key(|format| LAST.contains(&format.name()));
     let mut best: Option<(&'static dyn Format, u64, u64)> = None;
     // What has no record at all, or none that can be read: a header line or an empty list still tells.
     let is_blank = head.trim_ascii().is_empty();
@@ -103,7 +95,7 @@ mod tests {
     use super::*;
 
     fn name_of(text: &str) -> Option<&'static str> {
-        recognise(&Bytes::copy_from_slice(text.as_bytes()), true, None).map(|format| format.name())
+        recognise(&Bytes::copy_from_slice(text.as_bytes()), true).map(|format| format.name())
     }
 
     #[test]
@@ -143,7 +135,7 @@ mod tests {
         let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n";
         let text = format!("{header}{}", line.repeat(20_000));
         let head = Bytes::copy_from_slice(&text.as_bytes()[..LOOK_BYTES]);
-        let format = recognise(&head, false, None).map(|format| format.name());
+        let format = recognise(&head, false).map(|format| format.name());
         assert_eq!(format, Some("vpc_flow"));
     }
 }

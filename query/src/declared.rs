@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{cast, col, lit};
-use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
+use datafusion::prelude::SessionContext;
 
-use crate::error::{Error, nearest};
+use crate::error::{Error, explain, meant};
 use crate::location::From;
 use crate::stores::Stores;
+use crate::written;
 
 /// A table that people write.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ pub const DECLARED: &[Declared] = &[
             (
                 "peer",
                 true,
-                "Service, address or network (CIDR) of the other end; `*` for any.",
+                "Service, address or network (CIDR) of the other end; `aws:S3` for an AWS service as flow logs name it, \
+                 `private` for any private address, `*` for any.",
             ),
             ("port", true, "Port of the side that is called; `*` for any."),
             (
@@ -123,36 +125,9 @@ pub(crate) async fn open(
     from: &From,
     stores: &Stores,
 ) -> Result<Arc<dyn TableProvider>, Error> {
-    let wrong = |error: DataFusionError| crate::error::explain(&error, "", &[]);
-    let objects = from.objects(stores).await?;
-    let mut all = None;
-    for object in &objects.files {
-        let mut url = objects.base.clone();
-        url.set_path(&format!("/{}", object.meta.location));
-        let frame = if object.name.ends_with(".parquet") {
-            context
-                .read_parquet(url.as_str(), ParquetReadOptions::default())
-                .await
-        } else {
-            let extension = object
-                .name
-                .rsplit_once('.')
-                .map_or(String::new(), |(_, end)| format!(".{end}"));
-            // Nothing is inferred: a port is text here, and an account id no number.
-            let options = CsvReadOptions::new()
-                .has_header(true)
-                .schema_infer_max_records(0)
-                .file_extension(&extension);
-            context.read_csv(url.as_str(), options).await
-        };
-        let frame = frame.map_err(wrong)?;
-        let given: Vec<String> = frame
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect();
-        check(declared, &object.name, &given)?;
+    written::table(context, from, stores, |file| {
+        let given: Vec<String> = file.columns().into_iter().map(str::to_owned).collect();
+        check(declared, &file.name, &given)?;
         let columns = declared.columns.iter().map(|(name, ..)| {
             let value = match given.iter().any(|column| column == name) {
                 true => cast(col(format!("\"{name}\"")), DataType::Utf8View),
@@ -160,19 +135,11 @@ pub(crate) async fn open(
             };
             value.alias(*name)
         });
-        let frame = frame.select(columns).map_err(wrong)?;
-        all = Some(match all {
-            None => frame,
-            Some(before) => frame.union(before).map_err(wrong)?,
-        });
-    }
-    match all {
-        Some(frame) => Ok(frame.into_view()),
-        None => Err(Error::wrong_use(format!(
-            "no files match {} for table {}",
-            from.location, from.table
-        ))),
-    }
+        file.rows
+            .select(columns)
+            .map_err(|error| explain(&error, "", &[]))
+    })
+    .await
 }
 
 fn check(declared: &Declared, file: &str, given: &[String]) -> Result<(), Error> {
@@ -182,10 +149,7 @@ fn check(declared: &Declared, file: &str, given: &[String]) -> Result<(), Error>
             "{file} has a column {unknown:?}, which {} does not have",
             declared.name
         ));
-        return Err(match nearest(unknown, &names) {
-            Some(near) => error.with_help(format!("did you mean {near}?")),
-            None => error.with_help(format!("there are {}", names.join(", "))),
-        });
+        return Err(error.with_help(meant(unknown, &names)));
     }
     let missing = declared
         .columns

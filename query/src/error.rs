@@ -114,10 +114,9 @@ fn plan_fault(text: &str, sql: &str, tables: &[String]) -> Error {
         let name = name.rsplit('.').next().unwrap_or(name);
         let names: Vec<&str> = tables.iter().map(String::as_str).collect();
         let result = Error::wrong_use(format!("there is no table {name}")).with_span(find_word(sql, name));
-        return match nearest(name, &names) {
-            Some(near) => result.with_help(format!("did you mean {near}?")),
-            None if tables.is_empty() => result.with_help("name one with --from TABLE=PATH"),
-            None => result.with_help(format!("there are {}", names.join(", "))),
+        return match tables.is_empty() {
+            true => result.with_help("name one with --from TABLE=PATH"),
+            false => result.with_help(meant(name, &names)),
         };
     }
     if let Some(rest) = message.strip_prefix("Invalid function '") {
@@ -145,6 +144,14 @@ pub fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// What to try where `name` is none of the `candidates`: the one that was meant, or all of them.
+pub fn meant(name: &str, candidates: &[&str]) -> String {
+    match nearest(name, candidates) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("there are {}", candidates.join(", ")),
+    }
 }
 
 /// Where `word` stands in `sql` as a word of its own, outside of string literals.

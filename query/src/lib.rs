@@ -16,6 +16,7 @@ pub mod log_table;
 pub mod log_format;
 pub mod log_source;
 mod parquet;
+mod written;
 pub mod declared;
 pub mod lake_table;
 mod lake_coverage;

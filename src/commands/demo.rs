@@ -111,10 +111,9 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     let rules: Vec<_> = entries.iter().map(|entry| &entry.rule).collect();
     let started = Instant::now();
     let mut outcome = trailhound_detections::evaluate::run(&session, &rules, Asked::default()).await?;
-    // As `detect` does: rankings are for whoever asks for them.
     outcome
         .alerts
-        .retain(|alert| alert.severity > Severity::Informational);
+        .retain(|alert| alert.severity >= Severity::SHOWN_MIN);
     let hunting = started.elapsed();
     let window =
         terminal_size::terminal_size().map_or(100, |(columns, _)| usize::from(columns.0).clamp(60, 160));

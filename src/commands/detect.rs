@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::destination::Destination;
 use crate::output::{Format as RowFormat, say};
 use crate::progress::Progress;
-use crate::summary;
+use crate::summary::{self, plural};
 use crate::text::{shell_quote, visible};
 use crate::when::{When, show_count, show_time};
 
@@ -121,11 +121,7 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     progress.stop();
     let elapsed = started.elapsed();
     let outcome = outcome.map_err(failure)?;
-    // Informational alerts are rankings for whoever asks for them: by rule, or by severity.
-    let least = args.min_severity.unwrap_or(match args.rule.is_empty() {
-        true => Severity::Low,
-        false => Severity::Informational,
-    });
+    let least = least_shown(args.min_severity, &args.rule);
     let shown: Vec<&Alert> = outcome
         .alerts
         .iter()
@@ -155,6 +151,14 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
         return Ok(Exit::Findings.into());
     }
     Ok(exit.into())
+}
+
+/// The least severity to show.
+fn least_shown(asked: Option<Severity>, rules: &[String]) -> Severity {
+    asked.unwrap_or(match rules.is_empty() {
+        true => Severity::SHOWN_MIN,
+        false => Severity::Informational,
+    })
 }
 
 fn choose(asked: Option<Format>, file: Option<&Path>) -> Result<Format> {
@@ -225,7 +229,7 @@ fn verdict(outcome: &Outcome, shown: &[&Alert]) -> Vec<String> {
     let mut lines = Vec::new();
     let ran = outcome.ran.len();
     lines.push(match outcome.alerts.len() {
-        0 => format!("nothing found by {}", plural(ran, "rule")),
+        0 => format!("nothing found by {}", plural(ran as u64, "rule")),
         count => {
             let hidden = match count - shown.len() {
                 0 => String::new(),
@@ -233,9 +237,9 @@ fn verdict(outcome: &Outcome, shown: &[&Alert]) -> Vec<String> {
             };
             format!(
                 "{} ({}){hidden} from {}",
-                plural(count, "alert"),
+                plural(count as u64, "alert"),
                 by_severity(&outcome.alerts),
-                plural(ran, "rule")
+                plural(ran as u64, "rule")
             )
         }
     });
@@ -250,13 +254,13 @@ fn verdict(outcome: &Outcome, shown: &[&Alert]) -> Vec<String> {
             visible(table),
             show_time(&coverage.from.trunc_subsecs(0)),
             show_time(&coverage.to.trunc_subsecs(0)),
-            plural(minutes as usize, "minute"),
+            plural(minutes as u64, "minute"),
         );
         if silent > 0 {
             line.push_str(&format!(
                 ", {} of them in {} without any event",
                 show_count(silent as u64),
-                plural(coverage.gaps.len(), "gap")
+                plural(coverage.gaps.len() as u64, "gap")
             ));
         }
         lines.push(line);
@@ -294,15 +298,6 @@ fn by_severity(alerts: &[Alert]) -> String {
         .map(|(count, severity)| format!("{} {severity}", show_count(count as u64)))
         .collect();
     parts.join(", ")
-}
-
-/// `1 rule`, `2 rules`.
-pub(super) fn plural(count: usize, noun: &str) -> String {
-    format!(
-        "{} {noun}{}",
-        show_count(count as u64),
-        if count == 1 { "" } else { "s" }
-    )
 }
 
 /// The records behind the worst alert.
@@ -364,6 +359,14 @@ mod tests {
                 "  one: still learning",
             ]
         );
+    }
+
+    #[test]
+    fn a_rule_that_was_asked_for_shows_all_that_it_finds() {
+        let rule = ["net-beacon".to_owned()];
+        assert_eq!(least_shown(None, &[]), Severity::Low);
+        assert_eq!(least_shown(None, &rule), Severity::Informational);
+        assert_eq!(least_shown(Some(Severity::High), &rule), Severity::High);
     }
 
     #[test]

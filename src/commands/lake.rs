@@ -8,9 +8,8 @@ use anyhow::Result;
 use chrono::Utc;
 use trailhound_lake::{CompactOptions, ExpireOptions, Lake, compact, expire, stats};
 
-use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::lakes::Place;
+use crate::lakes::Where;
 use crate::output::destination::Destination;
 use crate::summary::plural;
 use crate::text::visible;
@@ -36,24 +35,16 @@ pub struct Args {
     pub action: Action,
 }
 
-/// Where the lake lies.
+/// The tables that are meant, and where they lie.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Where {
-    /// The lake, a folder or an s3:// URL [default: ./lake]
-    #[arg(long, value_name = "WHERE")]
-    pub lake: Option<String>,
+pub struct Which {
+    /// Where the lake lies.
+    #[command(flatten)]
+    pub at: Where,
 
     /// This table only; may be given several times
     #[arg(long, value_name = "TABLE")]
     pub table: Vec<String>,
-
-    /// Endpoint of an S3-compatible store, in place of AWS's own
-    #[arg(long, value_name = "URL")]
-    pub endpoint_url: Option<String>,
-
-    /// Settings [default: trailhound.toml if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<std::path::PathBuf>,
 }
 
 /// What can be done with a lake.
@@ -61,27 +52,27 @@ pub struct Where {
 pub enum Action {
     /// Tables with their days, rows, files and sizes
     Stats {
-        /// Where it lies.
+        /// The tables.
         #[command(flatten)]
-        at: Where,
+        which: Which,
         /// One JSON object a table
         #[arg(long)]
         json: bool,
     },
     /// Merge small files, and leave one row of each record that was delivered several times
     Compact {
-        /// Where it lies.
+        /// The tables.
         #[command(flatten)]
-        at: Where,
+        which: Which,
         /// Size of a merged file [default: 128MiB]
         #[arg(long, value_name = "SIZE", value_parser = when::size)]
         target: Option<usize>,
     },
     /// Take old days out of tables, and delete files that no version needs any more
     Expire {
-        /// Where it lies.
+        /// The tables.
         #[command(flatten)]
-        at: Where,
+        which: Which,
         /// Keep so many days, such as 90d; without it only files that nobody needs go
         #[arg(long, value_name = "DURATION")]
         keep: Option<String>,
@@ -101,29 +92,29 @@ pub enum Action {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let mut out = Destination::stdout();
     match args.action {
-        Action::Stats { at, json } => {
-            let lake = open(&at).await?;
-            show_stats(&lake, &at, json, &mut out).await?;
+        Action::Stats { which, json } => {
+            let lake = open(&which).await?;
+            show_stats(&lake, &which, json, &mut out).await?;
         }
-        Action::Compact { at, target } => {
-            let lake = open(&at).await?;
+        Action::Compact { which, target } => {
+            let lake = open(&which).await?;
             let mut options = CompactOptions::default();
             if let Some(bytes) = target {
                 options.target_bytes = bytes as u64;
             }
-            for table in tables(&lake, &at).await? {
+            for table in tables(&lake, &which).await? {
                 compact_one(&lake, &table, &options, &mut out).await?;
             }
         }
         Action::Expire {
-            at,
+            which,
             keep,
             grace,
             dry_run,
         } => {
-            let options = expire_options(keep.as_deref(), &grace, dry_run, &at)?;
-            let lake = open(&at).await?;
-            for table in tables(&lake, &at).await? {
+            let options = expire_options(keep.as_deref(), &grace, dry_run, &which)?;
+            let lake = open(&which).await?;
+            for table in tables(&lake, &which).await? {
                 expire_one(&lake, &table, &options, &mut out).await?;
             }
         }
@@ -132,29 +123,28 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-async fn open(at: &Where) -> Result<Lake> {
-    let config = Config::load(at.config.as_deref())?;
-    let place = Place::of(at.lake.as_deref(), at.endpoint_url.as_deref(), &config);
+async fn open(which: &Which) -> Result<Lake> {
+    let (_, place) = which.at.place()?;
     Ok(place.read().await?)
 }
 
 /// The tables that are asked for, which all exist.
-async fn tables(lake: &Lake, at: &Where) -> Result<Vec<String>> {
+async fn tables(lake: &Lake, which: &Which) -> Result<Vec<String>> {
     let there = lake.table_names().await?;
-    if at.table.is_empty() {
+    if which.table.is_empty() {
         return Ok(there);
     }
-    for table in &at.table {
+    for table in &which.table {
         if !there.contains(table) {
             let failure = Failure::wrong_use(format!("the lake has no table {}", visible(table)));
             return Err(failure.with_help(format!("it has {}", there.join(", "))).into());
         }
     }
-    Ok(at.table.clone())
+    Ok(which.table.clone())
 }
 
-async fn show_stats(lake: &Lake, at: &Where, json: bool, out: &mut Destination) -> Result<()> {
-    let wanted = tables(lake, at).await?;
+async fn show_stats(lake: &Lake, which: &Which, json: bool, out: &mut Destination) -> Result<()> {
+    let wanted = tables(lake, which).await?;
     for table in stats(lake).await? {
         if !wanted.contains(&table.table) {
             continue;
@@ -217,7 +207,7 @@ async fn compact_one(
     Ok(())
 }
 
-fn expire_options(keep: Option<&str>, grace: &str, dry_run: bool, at: &Where) -> Result<ExpireOptions> {
+fn expire_options(keep: Option<&str>, grace: &str, dry_run: bool, which: &Which) -> Result<ExpireOptions> {
     let duration = |name: &str, text: &str| {
         when::duration(text).ok_or_else(|| {
             Failure::wrong_use(format!("{name} {text}: expected a duration such as 90d or 12h"))
@@ -229,7 +219,7 @@ fn expire_options(keep: Option<&str>, grace: &str, dry_run: bool, at: &Where) ->
         ..ExpireOptions::default()
     };
     if let Some(text) = keep {
-        if at.table.is_empty() {
+        if which.table.is_empty() {
             let failure = Failure::wrong_use("--keep is for the tables that are named");
             return Err(failure.with_help("say which with --table TABLE").into());
         }

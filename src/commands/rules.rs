@@ -13,10 +13,10 @@ use trailhound_detections::cases::{self, Verdict};
 use trailhound_detections::page::Expected;
 use trailhound_detections::{Catalog, Entry, Error, ErrorKind, lint};
 
-use super::detect::plural;
 use crate::cli::Common;
 use crate::failure::{Exit, Failure};
 use crate::output::say;
+use crate::summary::plural;
 use crate::text::{fit, visible, width};
 
 const EXAMPLES: &str = "\
@@ -299,13 +299,16 @@ async fn check(catalog: &Catalog) -> Result<ExitCode> {
     }
     let rules = catalog.entries().count();
     if problems.is_empty() {
-        print(&format!("{}, no problems\n", plural(rules, "rule")))?;
+        print(&format!("{}, no problems\n", plural(rules as u64, "rule")))?;
         return Ok(Exit::Done.into());
     }
-    let (rules, problems) = (plural(rules, "rule"), plural(problems.len(), "problem"));
+    let (rules, problems) = (
+        plural(rules as u64, "rule"),
+        plural(problems.len() as u64, "problem"),
+    );
     say(&format!(
         "{rules}, {problems} in {}",
-        plural(by_file.len(), "file")
+        plural(by_file.len() as u64, "file")
     ));
     Ok(Exit::WrongUse.into())
 }

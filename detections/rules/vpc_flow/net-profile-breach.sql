@@ -15,7 +15,7 @@
 --   the EC2 launch type in bridge or host mode, whose records name no service. Without tcp-flags the side that
 --   began is guessed by port."""
 -- false_positives = """
---   A profile that is older than the service. The page has the query that proposes rows from what was seen."""
+--   A profile that is older than the service. `trailhound baseline propose` writes rows from what was learnt."""
 
 WITH flows AS (
     SELECT
@@ -23,6 +23,7 @@ WITH flows AS (
         flow_direction,
         -- The other end, and the port of the side that is called.
         CASE WHEN flow_direction = 'egress' THEN coalesce(pkt_dstaddr, dstaddr) ELSE coalesce(pkt_srcaddr, srcaddr) END AS address,
+        CASE WHEN flow_direction = 'egress' THEN pkt_dst_aws_service ELSE pkt_src_aws_service END AS aws_service,
         dstport AS port, protocol, packets, bytes,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
         srcaddr, interface_id, account_id, region, start_time, end_time, _source, _line
@@ -51,9 +52,10 @@ names AS (
 edges AS (
     SELECT
         f.service, f.flow_direction, f.address, f.port, f.protocol, n.service AS peer_service,
-        sum(f.packets) AS packets, sum(f.bytes) AS bytes, sum(f.count) AS count
+        max(f.aws_service) AS aws_service, sum(f.packets) AS packets, sum(f.bytes) AS bytes, sum(f.count) AS count
     FROM (
-        SELECT service, flow_direction, address, port, protocol, slot, sum(packets) AS packets, sum(bytes) AS bytes, count(*) AS count
+        SELECT service, flow_direction, address, port, protocol, slot, max(aws_service) AS aws_service,
+            sum(packets) AS packets, sum(bytes) AS bytes, count(*) AS count
         FROM flows
         WHERE service IN (SELECT service FROM profiles)
         GROUP BY service, flow_direction, address, port, protocol, slot
@@ -67,7 +69,8 @@ allowed AS (
     FROM edges e
     JOIN profiles p ON p.service = e.service
     WHERE CASE p.direction WHEN 'out' THEN e.flow_direction = 'egress' WHEN 'in' THEN e.flow_direction = 'ingress' ELSE true END
-      AND (coalesce(p.peer, '*') = '*' OR p.peer = e.address OR coalesce(p.peer = e.peer_service, false) OR coalesce(ip_in_cidr(e.address, p.peer), false))
+      AND (coalesce(p.peer, '*') = '*' OR p.peer = e.address OR coalesce(p.peer = e.peer_service, false) OR coalesce(ip_in_cidr(e.address, p.peer), false)
+        OR coalesce(p.peer = concat('aws:', e.aws_service), false) OR (p.peer = 'private' AND coalesce(is_private_ip(e.address), false)))
       AND (coalesce(p.port, '*') = '*' OR p.port = CAST(e.port AS VARCHAR))
       AND (coalesce(p.protocol, '*') = '*'
         OR lower(p.protocol) = CASE e.protocol WHEN 6 THEN 'tcp' ELSE 'udp' END OR p.protocol = CAST(e.protocol AS VARCHAR))

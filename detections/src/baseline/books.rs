@@ -1,9 +1,8 @@
 //! What was built, what is in force, and who said so: the small tables beside samples and norms.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, NaiveDate, Utc};
 use trailhound_ingest::baselines::{APPROVALS, BASELINES, DAYS, EXCEPTIONS, VERSIONS};
@@ -11,9 +10,10 @@ use trailhound_ingest::error::{Error, ErrorKind};
 use trailhound_lake::Lake;
 use trailhound_query::Session;
 
+use super::columns::Columns;
 use super::exceptions::Exception;
 use super::norms::Window;
-use super::samples::{long, midnight, times};
+use super::samples::{long, midnight};
 use super::store;
 
 /// One baseline of one build.
@@ -203,29 +203,22 @@ pub async fn versions(session: &Session) -> Result<Vec<Version>, Error> {
 /// # Errors
 /// They do not fit the table.
 pub fn versions_batch(versions: &[Version]) -> Result<RecordBatch, Error> {
-    let numbers = |of: &dyn Fn(&Version) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(versions.iter().map(of)))
-    };
-    let texts = |of: &dyn Fn(&Version) -> &str| -> ArrayRef {
-        Arc::new(StringViewArray::from_iter_values(versions.iter().map(of)))
-    };
-    let moments =
-        |of: &dyn Fn(&Version) -> i64| times(versions.iter().map(|version| Some(of(version))).collect());
     let end = |version: &Version| midnight(version.window.to).timestamp_micros();
+    let rows = Columns(versions);
     let columns = vec![
-        moments(&|version| end(version) - 1),
-        numbers(&|version| version.version),
-        texts(&|version| &version.baseline),
-        texts(&|version| &version.definition),
-        moments(&|version| midnight(version.window.from).timestamp_micros()),
-        moments(&end),
-        numbers(&|version| version.days),
-        numbers(&|version| version.samples),
-        numbers(&|version| version.excluded),
-        numbers(&|version| version.norms),
-        numbers(&|version| version.ripe),
-        numbers(&|version| version.entities),
-        moments(&|version| version.built_at.timestamp_micros()),
+        rows.times(|version| end(version) - 1),
+        rows.numbers(|version| version.version),
+        rows.texts(|version| &version.baseline),
+        rows.texts(|version| &version.definition),
+        rows.times(|version| midnight(version.window.from).timestamp_micros()),
+        rows.times(end),
+        rows.numbers(|version| version.days),
+        rows.numbers(|version| version.samples),
+        rows.numbers(|version| version.excluded),
+        rows.numbers(|version| version.norms),
+        rows.numbers(|version| version.ripe),
+        rows.numbers(|version| version.entities),
+        rows.times(|version| version.built_at.timestamp_micros()),
     ];
     RecordBatch::try_new(store::schema(VERSIONS)?, columns).map_err(failed)
 }
@@ -262,24 +255,18 @@ pub async fn days(session: &Session) -> Result<BTreeMap<(String, NaiveDate), Day
 /// # Errors
 /// They do not fit the table.
 pub fn days_batch(days: &[Day]) -> Result<RecordBatch, Error> {
-    let numbers = |of: &dyn Fn(&Day) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(days.iter().map(of)))
-    };
-    let texts = |of: &dyn Fn(&Day) -> &str| -> ArrayRef {
-        Arc::new(StringViewArray::from_iter_values(days.iter().map(of)))
-    };
-    let moments = |of: &dyn Fn(&Day) -> i64| times(days.iter().map(|day| Some(of(day))).collect());
+    let rows = Columns(days);
     let columns = vec![
-        moments(&|day| midnight(day.day).timestamp_micros()),
-        texts(&|day| &day.baseline),
-        texts(&|day| &day.definition),
-        moments(&|day| day.logs_until),
-        numbers(&|day| day.records),
-        numbers(&|day| day.samples),
-        numbers(&|day| day.excluded),
-        numbers(&|day| day.hours_seen),
-        numbers(&|day| day.hours_blind),
-        moments(&|day| day.built_at),
+        rows.times(|day| midnight(day.day).timestamp_micros()),
+        rows.texts(|day| &day.baseline),
+        rows.texts(|day| &day.definition),
+        rows.times(|day| day.logs_until),
+        rows.numbers(|day| day.records),
+        rows.numbers(|day| day.samples),
+        rows.numbers(|day| day.excluded),
+        rows.numbers(|day| day.hours_seen),
+        rows.numbers(|day| day.hours_blind),
+        rows.times(|day| day.built_at),
     ];
     RecordBatch::try_new(store::schema(DAYS)?, columns).map_err(failed)
 }
@@ -309,15 +296,15 @@ pub async fn approvals(session: &Session) -> Result<Vec<Approval>, Error> {
 /// # Errors
 /// The lake cannot be reached.
 pub async fn say(lake: &Lake, approval: &Approval) -> Result<(), Error> {
-    let text = |text: &str| -> ArrayRef { Arc::new(StringViewArray::from_iter_values([text])) };
     let at = approval.at.timestamp_micros();
+    let rows = Columns(std::slice::from_ref(approval));
     let columns = vec![
-        times(vec![Some(at)]),
-        Arc::new(Int64Array::from_iter_values([approval.version])),
-        text(&approval.action),
-        text(&approval.name),
-        text(&approval.reason),
-        times(vec![Some(at)]),
+        rows.times(|_| at),
+        rows.numbers(|approval| approval.version),
+        rows.texts(|approval| &approval.action),
+        rows.texts(|approval| &approval.name),
+        rows.texts(|approval| &approval.reason),
+        rows.times(|_| at),
     ];
     let batch = RecordBatch::try_new(store::schema(APPROVALS)?, columns).map_err(failed)?;
     store::append(lake, APPROVALS, &[batch], at).await

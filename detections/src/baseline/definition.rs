@@ -213,10 +213,7 @@ impl Definition {
         }
         let names: Vec<&str> = all.iter().map(|definition| definition.name).collect();
         let error = Error::wrong_use(format!("there is no baseline {name}"));
-        Err(match trailhound_query::error::nearest(wanted, &names) {
-            Some(near) => error.with_help(format!("did you mean {near}?")),
-            None => error.with_help(format!("there are {}", names.join(", "))),
-        })
+        Err(error.with_help(trailhound_query::error::meant(wanted, &names)))
     }
 
     /// The unit of one of its measures.

@@ -4,15 +4,14 @@
 //! the lake, so that a day that is built again leaves them out again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use trailhound_ingest::baselines::EXCEPTIONS;
 use trailhound_ingest::error::{Error, ErrorKind};
 
-use super::samples::times;
+use super::columns::Columns;
 use super::store;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -112,16 +111,14 @@ fn entities(alert: &Value) -> BTreeSet<String> {
 /// # Errors
 /// They do not fit the table.
 pub fn batch(exceptions: &[Exception], now: DateTime<Utc>) -> Result<RecordBatch, Error> {
-    let texts = |of: &dyn Fn(&Exception) -> &str| -> ArrayRef {
-        Arc::new(StringViewArray::from_iter_values(exceptions.iter().map(of)))
-    };
+    let rows = Columns(exceptions);
     let columns = vec![
-        times(exceptions.iter().map(|row| Some(row.hour)).collect()),
-        texts(&|row| &row.entity),
-        texts(&|_| "alerted"),
-        texts(&|row| &row.rule),
-        texts(&|row| &row.alert),
-        times(vec![Some(now.timestamp_micros()); exceptions.len()]),
+        rows.times(|row| row.hour),
+        rows.texts(|row| &row.entity),
+        rows.texts(|_| "alerted"),
+        rows.texts(|row| &row.rule),
+        rows.texts(|row| &row.alert),
+        rows.times(|_| now.timestamp_micros()),
     ];
     RecordBatch::try_new(store::schema(EXCEPTIONS)?, columns)
         .map_err(|error| Error::new(ErrorKind::Failed, format!("keeping exceptions: {error}")))

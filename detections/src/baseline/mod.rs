@@ -11,6 +11,7 @@
 
 pub mod definition;
 pub mod statistics;
+mod columns;
 pub mod samples;
 pub mod norms;
 pub mod store;

@@ -12,8 +12,9 @@ use futures::TryStreamExt;
 use trailhound_ingest::error::{Error, ErrorKind};
 use trailhound_query::Session;
 
+use super::columns::times;
 use super::definition::{Definition, Kind};
-use super::samples::{midnight, times};
+use super::samples::midnight;
 use super::statistics::Norm;
 use super::store;
 

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use datafusion::catalog::MemTable;
 use datafusion::common::DataFusionError;
-use trailhound_ingest::column::{TIMESTAMP, timestamp_type};
+use trailhound_ingest::column::timestamp_type;
 use trailhound_ingest::error::{Error, ErrorKind};
 use trailhound_ingest::formats::format_named;
 use trailhound_lake::Lake;
 use trailhound_query::{Options, Session};
 
 use super::build::BuildOptions;
+use super::columns::{Columns, times};
 use super::definition::{Definition, Kind};
 use super::store;
 
@@ -184,18 +183,13 @@ fn stamped(batch: &RecordBatch, built_at: DateTime<Utc>) -> Result<RecordBatch, 
     RecordBatch::try_new(batch.schema(), columns).map_err(failed)
 }
 
-/// A column of times.
-pub fn times(values: Vec<Option<i64>>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from(values).with_timezone(TIMESTAMP))
-}
-
 fn hours_batch(hours: &[Hour]) -> Result<RecordBatch, Error> {
     let schema = Schema::new(vec![
         Field::new("event_time", timestamp_type(), true),
         Field::new("blind", DataType::Boolean, true),
     ]);
     let columns: Vec<ArrayRef> = vec![
-        times(hours.iter().map(|hour| Some(hour.start)).collect()),
+        Columns(hours).times(|hour| hour.start),
         Arc::new(BooleanArray::from(
             hours.iter().map(|hour| hour.blind).collect::<Vec<_>>(),
         )),
@@ -210,13 +204,11 @@ fn excluded_batch(excluded: &[Excluded]) -> Result<RecordBatch, Error> {
         text("entity"),
         text("reason"),
     ]);
-    let texts = |of: &dyn Fn(&Excluded) -> &str| -> ArrayRef {
-        Arc::new(StringViewArray::from_iter_values(excluded.iter().map(of)))
-    };
+    let rows = Columns(excluded);
     let columns = vec![
-        times(excluded.iter().map(|row| Some(row.hour)).collect()),
-        texts(&|row| &row.entity),
-        texts(&|row| &row.reason),
+        rows.times(|row| row.hour),
+        rows.texts(|row| &row.entity),
+        rows.texts(|row| &row.reason),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).map_err(failed)
 }

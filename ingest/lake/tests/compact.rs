@@ -218,6 +218,33 @@ async fn of_records_delivered_twice_the_one_that_was_read_first_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_table_without_a_key_all_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::local(folder.path()).unwrap();
+    let table = spec::spec("coverage").unwrap();
+    assert_eq!(table.key, &[] as &[&str]);
+    for version in 1..=3 {
+        let times = TimestampMicrosecondArray::from_iter_values([NOON, NOON]).with_timezone("UTC");
+        let batch = RecordBatch::try_from_iter([("event_time", Arc::new(times) as ArrayRef)]).unwrap();
+        let (store, root) = (Arc::clone(lake.store()), lake.path_of(table.name));
+        let mut writer = Writer::new(table.clone(), WriterSettings::default(), store, root);
+        writer.push(batch).await.unwrap();
+        let files = writer.finish().await.unwrap();
+        let app_id = "test".to_owned();
+        lake.append(&table, &files, &Txn { app_id, version })
+            .await
+            .unwrap();
+    }
+    let compacted = compact(&lake, "coverage", &CompactOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        (compacted.files_after, compacted.rows, compacted.doubles),
+        (1, 6, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_read_twice_is_one_only_if_it_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::local(folder.path()).unwrap();

@@ -292,7 +292,7 @@ impl Object<'_> {
         if head.bytes.starts_with(b"PAR1") {
             return format_named("vpc_flow").ok_or_else(|| Broken::Refused(String::new()));
         }
-        recognise(&head.bytes, head.whole, None).ok_or_else(|| {
+        recognise(&head.bytes, head.whole).ok_or_else(|| {
             Broken::Refused("no log format reads it; if it is one, say which with --table".to_owned())
         })
     }

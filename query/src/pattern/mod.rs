@@ -44,6 +44,7 @@ mod json;
 mod terms;
 
 pub(crate) use selector::{Selector, Step};
+pub use sql::literal;
 pub(crate) use syntax::{matches_wildcards, number};
 
 use syntax::Pattern;

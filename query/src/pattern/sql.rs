@@ -25,8 +25,8 @@ pub(super) fn name(name: &str) -> String {
     }
 }
 
-/// A string.
-pub(super) fn literal(text: &str) -> String {
+/// A string as SQL writes it.
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

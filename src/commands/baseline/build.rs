@@ -11,7 +11,6 @@ use trailhound_detections::baseline::exceptions::{self, Exception};
 use trailhound_detections::baseline::{BuildOptions, Built, Definition, build};
 
 use super::Where;
-use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::destination::Destination;
 use crate::output::say;
@@ -66,8 +65,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             .collect::<Result<_, _>>()?,
     };
     let exceptions = read_alerts(&args.alerts)?;
-    let config = Config::load(args.at.config.as_deref())?;
-    let place = super::place(&args.at)?;
+    let (config, place) = args.at.place()?;
     let lake = place.read().await?;
     let folder = args
         .state

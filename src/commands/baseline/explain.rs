@@ -111,11 +111,9 @@ fn with_measure(opened: &Opened, measure: &str) -> Result<Definition> {
         .flat_map(|definition| definition.measures.keys().map(String::as_str))
         .collect();
     let failure = Failure::wrong_use(format!("no baseline measures {}", visible(measure)));
-    Err(match trailhound_query::error::nearest(measure, &names) {
-        Some(near) => failure.with_help(format!("did you mean {near}?")),
-        None => failure.with_help(format!("there are {}", names.join(", "))),
-    }
-    .into())
+    Err(failure
+        .with_help(trailhound_query::error::meant(measure, &names))
+        .into())
 }
 
 fn seen(

@@ -1,6 +1,5 @@
 //! `trailhound baseline`: what is normal, learnt from the lake, shown, compared, explained and approved.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -10,9 +9,8 @@ use trailhound_detections::baseline::{Definition, read};
 use trailhound_lake::Lake;
 use trailhound_query::{Options, Session};
 
-use crate::config::Config;
 use crate::failure::Failure;
-use crate::lakes::Place;
+use crate::lakes::Where;
 use crate::text::visible;
 use crate::when::{show_bytes, show_count};
 
@@ -22,6 +20,7 @@ mod diff;
 mod explain;
 mod list;
 mod plots;
+mod propose;
 mod report;
 mod show;
 
@@ -48,6 +47,9 @@ Examples:
   Say that someone looked at it, and keep rules at it:
     $ trailhound baseline approve 14 --name 'Ada Roth' --reason 'Review of November' --freeze
 
+  Profiles of services, to be read, corrected and given to `detect`:
+    $ trailhound baseline propose --output profiles.csv
+
   Evidence for an auditor, in one file:
     $ trailhound baseline report --output baselines.html";
 
@@ -58,22 +60,6 @@ pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
-}
-
-/// Where the lake lies.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Where {
-    /// The lake, a folder or an s3:// URL [default: ./lake]
-    #[arg(long, value_name = "WHERE")]
-    pub lake: Option<String>,
-
-    /// Endpoint of an S3-compatible store, in place of AWS's own
-    #[arg(long, value_name = "URL")]
-    pub endpoint_url: Option<String>,
-
-    /// Settings [default: trailhound.toml if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// What can be done with baselines.
@@ -91,6 +77,8 @@ pub enum Action {
     Explain(explain::Args),
     /// Approve a version with name and reason; freeze it, or release it again
     Approve(approve::Args),
+    /// Propose service profiles, as CSV, from the connections that were learnt
+    Propose(propose::Args),
     /// Write the evidence: one HTML or Markdown file
     Report(report::Args),
 }
@@ -107,6 +95,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         Action::Diff(args) => diff::run(args).await,
         Action::Explain(args) => explain::run(args).await,
         Action::Approve(args) => approve::run(args).await,
+        Action::Propose(args) => propose::run(args).await,
         Action::Report(args) => report::run(args).await,
     }
 }
@@ -188,13 +177,9 @@ impl Opened {
     }
 }
 
-fn place(at: &Where) -> Result<Place> {
-    let config = Config::load(at.config.as_deref())?;
-    Ok(Place::of(at.lake.as_deref(), at.endpoint_url.as_deref(), &config))
-}
-
 async fn open(at: &Where) -> Result<Opened> {
-    let lake = place(at)?.read().await?;
+    let (_, place) = at.place()?;
+    let lake = place.read().await?;
     let session = Session::open(Options {
         lake: Some(lake.clone()),
         endpoint_url: at.endpoint_url.clone(),

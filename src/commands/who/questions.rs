@@ -1,5 +1,7 @@
 //! What `who` asks of each table: SQL that an analyst can take along.
 
+use trailhound_query::pattern::literal;
+
 use super::risky;
 use super::subject::{Kind, Subject};
 
@@ -259,11 +261,6 @@ fn traffic(subject: &Subject, condition: &str) -> Vec<Question> {
             ),
         ),
     ]
-}
-
-/// A text as an SQL literal.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

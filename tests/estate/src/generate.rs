@@ -11,7 +11,7 @@ use crate::attacks::{self, Implant};
 use crate::cloudtrail::{Trail, elastic_ip};
 use crate::events::Events;
 use crate::flow::FlowLogs;
-use crate::network::{VPC_BASE, published_ranges, stranger};
+use crate::network::{AWS_RANGES, VPC_BASE, published_ranges, stranger};
 use crate::options::Options;
 use crate::output::Output;
 use crate::plan::{self, Plan, is_weekend};
@@ -240,34 +240,57 @@ fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Resul
     }
     out.put("declared/own-addresses.csv", text.as_bytes())?;
 
-    let (mut edges, mut regulated) = (
-        String::from("from,to,port,protocol\n"),
-        String::from("workload,tag\n"),
-    );
-    let mut edge = |from: &str, to: &str, port: u16| edges.push_str(&format!("{from},{to},{port},6\n"));
+    let mut profiles = String::from("service,direction,peer,port,protocol\n");
+    let mut flows = String::from("source,destination,port,protocol,owner,reason,expires\n");
+    let mut regulated = String::from("member,class\n");
+    let inside = format!("{}/16", Ipv4Addr::from(VPC_BASE));
+    let mut edge = |from: &str, to: &str, port: u16| {
+        if from != inside {
+            profiles.push_str(&format!("{from},out,{to},{port},tcp\n"));
+        }
+        flows.push_str(&format!("{from},{to},{port},tcp,platform,as designed,\n"));
+    };
+    let mut called = BTreeSet::new();
     for workload in &plan.workloads {
         let name = workload.name.as_str();
         if workload.cde {
-            regulated.push_str(&format!("{name},cde\n"));
+            regulated.push_str(&format!("{name},CDE\n"));
         }
-        edge(name, "aws", 443);
+        for (base, bits, _) in AWS_RANGES {
+            edge(
+                name,
+                &format!("{}/{bits}", Ipv4Addr::from(*base)),
+                crate::traffic::HTTPS,
+            );
+        }
         for &peer in &workload.peers {
-            edge(name, &plan.workloads[peer].name, plan.workloads[peer].port);
+            let peer = &plan.workloads[peer];
+            edge(name, &peer.name, peer.port);
+            called.insert((peer.name.as_str(), peer.port));
         }
         if workload.role == Role::Web && workload.mode == Mode::Awsvpc {
-            edge("load_balancer", name, workload.port);
+            edge(&inside, name, workload.port);
+            called.insert((name, workload.port));
         }
-        if let Some(number) = workload.database {
-            edge(name, &format!("database-{number}"), crate::traffic::MYSQL);
-        }
-        if let Some(number) = workload.cache {
-            edge(name, &format!("cache-{number}"), crate::traffic::REDIS);
+        let stores = [
+            (workload.database, &plan.databases, crate::traffic::MYSQL),
+            (workload.cache, &plan.caches, crate::traffic::REDIS),
+        ];
+        for (number, interfaces, port) in stores {
+            if let Some(number) = number {
+                let address = plan.enis[interfaces[number]].address;
+                edge(name, &Ipv4Addr::from(address).to_string(), port);
+            }
         }
         if !workload.externals.is_empty() || workload.telemetry {
-            edge(name, "internet", crate::traffic::HTTPS);
+            edge(name, "*", crate::traffic::HTTPS);
         }
     }
-    out.put("declared/edges.csv", edges.as_bytes())?;
-    out.put("declared/workload-tags.csv", regulated.as_bytes())?;
+    for (name, port) in called {
+        profiles.push_str(&format!("{name},in,private,{port},tcp\n"));
+    }
+    out.put("declared/service_profiles.csv", profiles.as_bytes())?;
+    out.put("declared/declared_flows.csv", flows.as_bytes())?;
+    out.put("declared/regulated.csv", regulated.as_bytes())?;
     Ok(())
 }

@@ -16,7 +16,7 @@ pub(crate) const fn ip(a: u8, b: u8, c: u8, d: u8) -> u32 {
 }
 
 /// Ranges that belong to AWS services, as the published list has them: network, bits, service.
-const AWS_RANGES: &[(u32, u32, &str)] = &[
+pub(crate) const AWS_RANGES: &[(u32, u32, &str)] = &[
     (ip(3, 5, 136, 0), 22, "S3"),
     (ip(52, 219, 44, 0), 22, "S3"),
     (ip(52, 119, 188, 0), 22, "DYNAMODB"),
