@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod enrich;
 pub mod lakes;
+pub mod lock;
 pub mod logging;
 pub mod commands;
 pub mod execute;

@@ -15,6 +15,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 
 use crate::column::{TIMESTAMP, timestamp_type};
+use crate::near::Near;
 
 const MINUTE_MICROS: i64 = 60_000_000;
 const HOUR_MICROS: i64 = 60 * MINUTE_MICROS;
@@ -95,6 +96,14 @@ struct Key {
     interface: Option<Box<str>>,
 }
 
+impl Key {
+    fn has(&self, [account, region, interface]: [Option<&str>; 3]) -> bool {
+        self.interface.as_deref() == interface
+            && self.account.as_deref() == account
+            && self.region.as_deref() == region
+    }
+}
+
 /// Collects what batches cover, until it is written with them.
 #[derive(Debug, Default)]
 pub struct Coverage {
@@ -102,7 +111,11 @@ pub struct Coverage {
     /// Hash of a key to its places in `keys`: hashing a record's three strings
     /// costs less than owning them to look them up.
     places: HashMap<u64, Vec<usize>>,
-    hours: HashMap<(usize, i64), Hour>,
+    hours: Vec<((usize, i64), Hour)>,
+    /// Where an hour stands in `hours`.
+    hour_places: HashMap<(usize, i64), usize>,
+    /// Each key's latest hour, and where it stands: the next record mostly belongs there.
+    latest: Vec<(i64, usize)>,
     hasher: RandomState,
 }
 
@@ -127,7 +140,8 @@ impl Coverage {
         let (accounts, regions) = (texts("account_id"), texts("region"));
         let interfaces = (table == "vpc_flow").then(|| texts("interface_id")).flatten();
         let status = texts("log_status");
-        let mut last_place: Option<(usize, usize)> = None;
+        // The table is the same for the whole batch, so it need not be compared here.
+        let mut near = Near::new();
         for row in 0..batch.num_rows() {
             if starts.is_null(row) {
                 continue;
@@ -137,30 +151,24 @@ impl Coverage {
                 text_at(regions, row),
                 text_at(interfaces, row),
             ];
-            // Neighbours mostly belong together.
-            let place = match last_place {
-                Some((_, place)) if self.is(place, table, parts) => place,
+            let slot = Near::slot(parts[2].or(parts[0]), 0);
+            let place = match near.get(slot) {
+                Some(place) if self.keys[place].has(parts) => place,
                 _ => self.place(table, parts),
             };
-            last_place = Some((row, place));
+            near.set(slot, place);
             let start = starts.value(row);
             let end = end_at(ends, row, start);
             self.mark(place, start, end, delivered_at, text_at(status, row));
         }
     }
 
-    fn is(&self, place: usize, table: &str, [account, region, interface]: [Option<&str>; 3]) -> bool {
-        let key = &self.keys[place];
-        key.interface.as_deref() == interface
-            && key.account.as_deref() == account
-            && key.region.as_deref() == region
-            && key.table == table
-    }
-
     fn place(&mut self, table: &'static str, parts: [Option<&str>; 3]) -> usize {
         let hash = self.hasher.hash_one((table, parts));
         if let Some(places) = self.places.get(&hash)
-            && let Some(&place) = places.iter().find(|&&place| self.is(place, table, parts))
+            && let Some(&place) = places
+                .iter()
+                .find(|&&place| self.keys[place].table == table && self.keys[place].has(parts))
         {
             return place;
         }
@@ -172,6 +180,7 @@ impl Coverage {
             interface,
         });
         let place = self.keys.len() - 1;
+        self.latest.push((i64::MIN, 0));
         self.places.entry(hash).or_default().push(place);
         place
     }
@@ -206,15 +215,28 @@ impl Coverage {
     }
 
     fn hour(&mut self, place: usize, hour: i64, time: i64) -> &mut Hour {
-        self.hours.entry((place, hour)).or_insert(Hour {
-            minutes: 0,
-            records: 0,
-            nodata: 0,
-            skipdata: 0,
-            first: time,
-            last: time,
-            delivered: None,
-        })
+        let (latest, at) = self.latest[place];
+        if latest == hour {
+            return &mut self.hours[at].1;
+        }
+        let next = self.hours.len();
+        let at = *self.hour_places.entry((place, hour)).or_insert(next);
+        if at == next {
+            self.hours.push((
+                (place, hour),
+                Hour {
+                    minutes: 0,
+                    records: 0,
+                    nodata: 0,
+                    skipdata: 0,
+                    first: time,
+                    last: time,
+                    delivered: None,
+                },
+            ));
+        }
+        self.latest[place] = (hour, at);
+        &mut self.hours[at].1
     }
 
     /// Rows that it would make.

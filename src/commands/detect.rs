@@ -24,6 +24,8 @@ use crate::summary::{self, plural};
 use crate::text::{shell_quote, visible};
 use crate::when::{When, show_count, show_time};
 
+mod job;
+
 const EXAMPLES: &str = "\
 Examples:
   All rules over the logs of a bucket, copied as it lies:
@@ -34,6 +36,9 @@ Examples:
 
   Findings for a SIEM that reads OCSF:
     $ trailhound detect --from cloudtrail=AWSLogs/ --format ocsf --output findings.ndjson
+
+  From cron or a systemd timer: what came into the lake since the last run, no alert twice, one line at the end:
+    $ trailhound detect --job hourly --quiet --lake /srv/lake --output alerts-$(date +%F-%H%M).ndjson
 
   With rules of your own, or changed ones, beside those in the program:
     $ trailhound detect --from vpc_flow=logs/ --rules my-rules/";
@@ -57,6 +62,13 @@ pub struct Args {
     /// Exit with 1 if there is an alert of this severity or above
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     pub fail_on: Option<Severity>,
+
+    /// Go on where the last run of this name ended: rules that are due, over what came into the lake since, and no
+    /// alert twice
+    ///
+    /// What a job has seen and told is kept beside the lake, under its name. With --quiet a run says one line.
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
 
     /// Form of the alerts [default: by the ending of --output; table on a terminal, ndjson elsewhere]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
@@ -93,6 +105,9 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     let catalog = catalog.map_err(failure)?;
     let entries = catalog.select(&args.rule).map_err(failure)?;
     let rules: Vec<&Rule> = entries.iter().map(|entry| &entry.rule).collect();
+    if let Some(name) = &args.job {
+        return scheduled(name, &args, &rules, format, common).await;
+    }
     let (common, asked) = fix_moments(common);
     let session = super::open(&common).await?;
     if session.raw_tables().is_empty() && session.lake_tables().is_empty() {
@@ -143,14 +158,55 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
             say(&format!("next: {next}"));
         }
     }
-    let worst = outcome.alerts.iter().map(|alert| alert.severity).max();
     let exit = read?;
-    if let (Some(limit), Some(worst)) = (args.fail_on, worst)
-        && worst >= limit
-    {
-        return Ok(Exit::Findings.into());
+    match fails(&args, &outcome.alerts) {
+        true => Ok(Exit::Findings.into()),
+        false => Ok(exit.into()),
     }
-    Ok(exit.into())
+}
+
+/// Runs the rules as a job: see [`job`].
+async fn scheduled(
+    name: &str,
+    args: &Args,
+    rules: &[&Rule],
+    format: Format,
+    common: &Common,
+) -> Result<ExitCode> {
+    let started = Instant::now();
+    let mut job = job::Job::open(name, common)?;
+    let mut out = match &common.output {
+        Some(file) => Destination::file(file)?,
+        None => Destination::stdout(),
+    };
+    let least = least_shown(args.min_severity, &args.rule);
+    let run = tokio::select! {
+        run = job.run(rules, least, common) => run?,
+        () = crate::interrupt::heard() => {
+            say("stopped; the next run of the job looks at the same once more");
+            return Ok(Exit::Interrupted.into());
+        }
+    };
+    let alerts: Vec<&Alert> = run.outcome.alerts.iter().collect();
+    write(&alerts, format, &mut out)?;
+    // First the alerts, then the memory of them: a crash between the two tells them again, none is lost.
+    out.commit()?;
+    let line = job.summary(&run, started.elapsed());
+    job.keep()?;
+    if !common.quiet && run.span.is_some() {
+        verdict(&run.outcome, &alerts).iter().for_each(|line| say(line));
+    }
+    say(&line);
+    match fails(args, &run.outcome.alerts) {
+        true => Ok(Exit::Findings.into()),
+        false => Ok(Exit::Done.into()),
+    }
+}
+
+/// Whether an alert is as bad as `--fail-on` says.
+fn fails(args: &Args, alerts: &[Alert]) -> bool {
+    let worst = alerts.iter().map(|alert| alert.severity).max();
+    matches!((args.fail_on, worst), (Some(limit), Some(worst)) if worst >= limit)
 }
 
 /// The least severity to show.

@@ -72,6 +72,60 @@ fn what_was_taken_is_not_taken_again_and_what_is_new_is() {
 }
 
 #[test]
+fn one_aggregate_does_not_narrow_what_another_sees() {
+    let desk = desk();
+    for day in 0..6 {
+        let start = 1_793_491_200 + day * 86_400;
+        desk.write(
+            &format!("logs/day-{day}.log"),
+            format!(
+                "{HEADER}\n2 111122223333 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 {day} {start} {start} ACCEPT OK\n"
+            ),
+        );
+        desk.run(&["ingest", "logs"]);
+    }
+    let rows = desk.run(&[
+        "sql",
+        "--threads",
+        "1",
+        "SELECT min(coalesce(bytes, 0)) AS least, max(start_time) AS last FROM vpc_flow WHERE interface_id = 'eni-1'",
+    ]);
+    assert_eq!(rows.rows(), [json!({"least": 0, "last": "2026-11-06T00:00:00Z"})]);
+}
+
+#[test]
+fn a_job_goes_on_where_it_ended_and_says_nothing_twice() {
+    let desk = Desk::new();
+    desk.estate();
+    desk.run(&["ingest", "estate/AWSLogs"]);
+    let job = ["detect", "--lake", "lake", "--job", "night", "--quiet"];
+    let first = desk.run(&job);
+    assert_eq!(first.code, 0, "{}", first.err);
+    assert!(first.rows().len() >= 10, "{}", first.out);
+    assert!(first.err.starts_with("job night: "), "{}", first.err);
+    assert_eq!(first.err.lines().count(), 1, "{}", first.err);
+    // Nothing new: nothing is looked at.
+    let second = desk.run(&job);
+    assert_eq!(second.rows().len(), 0, "{}", second.out);
+    assert!(second.err.contains("nothing new came in"), "{}", second.err);
+    // What comes in later brings its own alerts and none of those that were told.
+    desk.run(&["ingest", "estate/exportedlogs"]);
+    let third = desk.run(&job);
+    let told: Vec<_> = first.rows().iter().map(|alert| alert["id"].clone()).collect();
+    assert!(!third.rows().is_empty(), "{}", third.err);
+    assert!(
+        third.rows().iter().all(|alert| !told.contains(&alert["id"])),
+        "{}",
+        third.out
+    );
+    // All in all they are those of one look at everything.
+    let all = desk.run(&["detect", "--lake", "lake", "--quiet"]);
+    assert_eq!(all.rows().len(), first.rows().len() + third.rows().len());
+    desk.run(&["detect", "--job", "night", "--since", "1d"])
+        .refuses(2, &["--job knows what is new"]);
+}
+
+#[test]
 fn detections_find_the_same_in_the_lake_as_in_the_files() {
     let desk = Desk::new();
     desk.estate();

@@ -348,6 +348,11 @@ impl<'a> Texts<'a> {
         )
     }
 
+    /// Whether a row has a value.
+    pub fn says_something(&self) -> bool {
+        self.0.is_some_and(|column| column.null_count() < column.len())
+    }
+
     /// The value in this row.
     pub fn at(&self, row: usize) -> Option<&'a str> {
         self.0

@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 
 use super::claim::{About, Claim, Field, Seen, Texts, Times};
 use super::claims::Origins;
+use crate::near::Near;
 
 /// Text columns that a group of records shares, each with the fact that it is.
 /// The last is the interface's own address, where the direction tells it.
@@ -135,29 +136,44 @@ impl Flows {
         let directions = Texts::new(batch, "flow_direction");
         let columns = PARTS.map(|(name, _)| Texts::new(batch, name));
         let mut origins = Origins::new(batch);
-        let mut last: Option<usize> = None;
+        // Columns that say nothing in this batch are the same for all of its records.
+        let telling: Vec<usize> = (0..OWN).filter(|&part| columns[part].says_something()).collect();
+        let mut near = Near::new();
         for row in 0..batch.num_rows() {
             let Some(start) = starts.at(row) else { continue };
-            let mut parts = columns.map(|column| column.at(row));
-            if parts[0].is_none() {
+            let Some(interface) = columns[0].at(row) else {
                 continue;
-            }
+            };
             // Windows without data are coarse, and reach beyond an interface's life.
             let Some((source, target)) = sources.at(row).zip(targets.at(row)) else {
                 continue;
             };
-            parts[OWN] = match directions.at(row) {
+            let own = match directions.at(row) {
                 Some("egress") => Some(source),
                 Some("ingress") => Some(target),
                 _ => None,
             };
-            let v6 = source.contains(':');
+            // A colon is among the first five characters of every address of version 6.
+            let v6 = source.as_bytes().iter().take(5).any(|byte| *byte == b':');
             let hour = start.div_euclid(HOUR_MICROS);
-            let place = match last {
-                Some(place) if self.is(place, hour, v6, &parts) => place,
-                _ => self.place(hour, v6, &parts, || origins.seen(row, start, start)),
+            let slot = Near::slot(Some(interface), hour);
+            let is_near = |group: &Group| {
+                group.hour == hour
+                    && group.v6 == v6
+                    && group.parts[OWN].as_deref() == own
+                    && telling
+                        .iter()
+                        .all(|&part| group.parts[part].as_deref() == columns[part].at(row))
             };
-            last = Some(place);
+            let place = match near.get(slot) {
+                Some(place) if is_near(&self.groups[place]) => place,
+                _ => {
+                    let mut parts = columns.map(|column| column.at(row));
+                    parts[OWN] = own;
+                    self.place(hour, v6, &parts, || origins.seen(row, start, start))
+                }
+            };
+            near.set(slot, place);
             let end = ends
                 .at(row)
                 .unwrap_or(start)
@@ -167,7 +183,7 @@ impl Flows {
                 group.seen.join(&origins.seen(row, start, end));
             }
             group.seen.last = group.seen.last.max(end);
-            if parts[OWN].is_none() {
+            if own.is_none() {
                 group.own.meet((source, Some(target)));
             }
         }

@@ -1,8 +1,7 @@
 //! `trailhound baseline build`: brings what is normal up to date.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use trailhound_detections::baseline::{BuildOptions, Built, Definition, build};
 
 use super::Where;
 use crate::failure::{Exit, Failure};
+use crate::lock;
 use crate::output::destination::Destination;
 use crate::output::say;
 use crate::summary::plural;
@@ -72,7 +72,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         .clone()
         .or(config.lake.state.clone())
         .unwrap_or_else(|| place.state());
-    let _lock = lock(&folder)?;
+    let _lock = lock::take(&folder.join("baseline.lock"), "build")?;
     let mut options = BuildOptions {
         endpoint_url: place.endpoint_url.clone(),
         anew: args.anew,
@@ -172,47 +172,9 @@ fn read_alerts(files: &[PathBuf]) -> Result<Vec<Exception>> {
     Ok(all)
 }
 
-/// Makes sure that one build runs at a time.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("baseline.lock");
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("{}: making the folder of the lock", folder.display()))?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("{}: opening the lock", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let failure = Failure::wrong_use(format!("{}: another build is under way", path.display()));
-            Err(failure
-                .with_help("wait for it; if it does not run any more, its lock is free by itself")
-                .into())
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{}: taking the lock", path.display()))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_build_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
-        let error = lock(folder.path()).unwrap_err();
-        assert!(
-            error.to_string().contains("another build is under way"),
-            "{error}"
-        );
-        drop(first);
-        lock(folder.path()).unwrap();
-    }
 
     #[test]
     fn the_summary_is_one_line() {

@@ -60,9 +60,12 @@ impl<T: Copy + Default> Fixed<T> {
         self.values.extend(values);
         if array.null_count() > 0 || self.valid.is_some() {
             let valid = self.valid.get_or_insert_with(|| vec![true; before]);
-            match array.nulls() {
-                Some(nulls) => valid.extend(nulls.iter()),
-                None => valid.resize(self.values.len(), true),
+            let start = valid.len();
+            valid.resize(self.values.len(), true);
+            if let Some(nulls) = array.nulls() {
+                // Few rows lack what most have.
+                let nulls = !nulls.inner();
+                nulls.set_indices().for_each(|row| valid[start + row] = false);
             }
         }
     }
