@@ -4,16 +4,19 @@
 -- attack   = ["T1021", "T1210"]
 -- csf      = ["DE.CM-1", "PR.PT-3", "RS.CO-3"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_edges"]
 -- every    = "5m"
--- window   = "14d"
+-- window   = "24h"
 -- learn    = "6h"
 -- entity   = ["source", "target", "port"]
 -- quiet    = "24h"
--- message  = "{source} connected to {target} on {port}, not once in the {watched_hours} hours before: {packets} packets, {bytes} bytes{why}"
+-- message  = "{source} connected to {target} on {port}, not once in the {before}: {packets} packets, {bytes} bytes{why}"
 -- impact   = ["source", "target", "interface_id"]
 -- misses   = """
---   Connections from a source that already used that port on that service or network (/24). The first six
---   hours of the data. Systems Manager sessions, which go out and not in. Other ports than the listed ones.
+--   Connections from a source that already used that port on that service, subnet or network (/24). What one host
+--   of a subnet or group did while the baseline learnt is known of all of them. Where baseline_edges does not
+--   know the source's workload for 14 days, the first six hours of the window; so it is always for logs without
+--   flow-direction, and for sources without flow logs of their own. Systems Manager sessions, which go out and not in. Other ports than the listed ones.
 --   Without tcp-flags the side that began is guessed by port."""
 -- false_positives = """
 --   Bastions, replicas, backup and configuration management: a source that already administers others is
@@ -22,6 +25,8 @@
 
 WITH flows AS (
     SELECT
+        -- As baselines name it.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id) AS workload,
         ecs_service_name, ecs_task_definition_arn AS definition, interface_id, flow_direction,
         srcaddr, dstaddr, srcport, dstport, tcp_flags, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
@@ -44,18 +49,36 @@ calls AS (
     -- A handshake and some data, or it was only a try; sweeps have rules of their own.
     HAVING sum(packets) >= 4 AND sum(bytes) > CASE WHEN dstaddr LIKE '%:%' THEN 84 ELSE 64 END * sum(packets)
 ),
--- Whose address it was in that hour. An hour with two owners tells nothing.
+-- Whose address it was in that hour, as baselines name it. An hour with two services tells nothing.
+owners AS (
+    SELECT
+        srcaddr AS address, slot, workload AS owner, max(ecs_service_name) AS service, min(definition) AS definition,
+        count(*) AS records
+    FROM flows
+    WHERE flow_direction = 'egress' AND workload IS NOT NULL
+    GROUP BY srcaddr, slot, workload
+),
 names AS (
     SELECT
-        srcaddr AS address, slot, max(ecs_service_name) AS service,
-        min(ecs_service_name) = max(ecs_service_name) AS is_clear, min(definition) AS definition
-    FROM flows
-    WHERE flow_direction = 'egress' AND ecs_service_name IS NOT NULL
-    GROUP BY srcaddr, slot
+        address, slot, first_value(owner ORDER BY records DESC, owner) AS owner, max(service) AS service,
+        count(DISTINCT service) <= 1 AS is_clear, min(definition) AS definition
+    FROM owners
+    GROUP BY address, slot
+),
+-- In an hour in which it did not speak it belongs to whom it belonged to most of that day.
+days AS (
+    SELECT address, day, first_value(owner ORDER BY records DESC, owner) AS owner
+    FROM (
+        SELECT address, date_trunc('day', slot) AS day, owner, sum(records) AS records
+        FROM owners
+        GROUP BY 1, 2, 3
+    )
+    GROUP BY address, day
 ),
 definitions AS (
     SELECT service, definition, min(slot) AS since
     FROM names
+    WHERE service IS NOT NULL
     GROUP BY service, definition
 ),
 started AS (
@@ -65,43 +88,85 @@ named AS (
     SELECT
         c.*,
         coalesce(s.service, c.srcaddr) AS source,
+        coalesce(s.owner, sd.owner) AS workload,
         s.service IS NOT NULL AS is_service,
-        coalesce(t.service, CASE WHEN c.dstaddr LIKE '%:%' THEN c.dstaddr ELSE regexp_replace(c.dstaddr, '\.[0-9]+$', '.0/24') END) AS target
+        coalesce(
+            t.owner, td.owner,
+            CASE
+                WHEN c.dstaddr LIKE '%:%' THEN regexp_replace(c.dstaddr, '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
+                ELSE regexp_replace(c.dstaddr, '[.][0-9]+$', '.0/24')
+            END
+        ) AS target
     FROM calls c
     LEFT JOIN names s ON s.address = c.srcaddr AND s.slot = c.slot
     LEFT JOIN names t ON t.address = c.dstaddr AND t.slot = c.slot
+    LEFT JOIN days sd ON sd.address = c.srcaddr AND sd.day = date_trunc('day', c.slot)
+    LEFT JOIN days td ON td.address = c.dstaddr AND td.day = date_trunc('day', c.slot)
     WHERE is_private_ip(c.srcaddr) AND is_private_ip(c.dstaddr)
       AND coalesce(s.is_clear, true) AND coalesce(t.is_clear, true)
 ),
--- Which edges are known, and since when anything is.
-history AS (
-    SELECT e.*, started.since
+-- Workloads of which enough was learnt, and from when to when.
+learnt AS (
+    SELECT entity AS workload, min(first_seen) AS since, max(window_to) AS until
+    FROM baseline_edges
+    GROUP BY entity
+    HAVING bool_or(state = 'ripe')
+),
+-- What each workload called inside: names that are no addresses are workloads.
+known AS (
+    SELECT workload, target, CAST(regexp_replace(subject, '^.*:([0-9]+)/6$', '\1') AS INT) AS dstport, first_seen
     FROM (
-        SELECT source, target, dstport, min(first_seen) AS first_seen, bool_or(is_service) AS is_service
+        SELECT entity AS workload, subject, regexp_replace(subject, ':[0-9]+/6$', '') AS target, first_seen
+        FROM baseline_edges
+        WHERE measure = 'out' AND subject LIKE '%/6' AND state <> 'expired'
+    )
+    WHERE target NOT LIKE 'aws:%' AND coalesce(is_private_ip(split_part(target, '/', 1)), true)
+),
+-- Which edges are known, and since when anything is: in the window, and by the baseline.
+history AS (
+    SELECT
+        e.*, s.since, l.since AS learnt_since, l.until AS learnt_until, k.workload IS NOT NULL AS is_known
+    FROM (
+        SELECT
+            source, target, dstport, min(first_seen) AS first_seen, bool_or(is_service) AS is_service,
+            min(workload) AS workload
         FROM named
         GROUP BY source, target, dstport
     ) e
-    CROSS JOIN started
+    CROSS JOIN started s
+    LEFT JOIN learnt l ON l.workload = e.workload AND l.since < s.since
+    -- A baseline that has this very day in it does not make its news old.
+    LEFT JOIN known k
+        ON k.workload = e.workload AND k.target = e.target AND k.dstport = e.dstport AND k.first_seen < e.first_seen
 ),
 -- The first use of a port by a source, whatever the target: who administers as a habit.
 habits AS (
-    SELECT source, dstport, min(first_seen) AS first_seen
-    FROM history
-    GROUP BY source, dstport
+    SELECT h.source, h.dstport, min(h.first_seen) AS first_seen, min(k.first_seen) AS learnt
+    FROM history h
+    LEFT JOIN (
+        SELECT workload, dstport, min(first_seen) AS first_seen FROM known GROUP BY workload, dstport
+    ) k ON k.workload = h.workload AND k.dstport = h.dstport
+    GROUP BY h.source, h.dstport
 ),
 fresh AS (
     SELECT
-        h.source, h.target, h.dstport, h.is_service, h.since, h.first_seen,
-        h.first_seen >= b.first_seen + CAST($learn AS INTERVAL) AS is_habit,
+        h.source, h.target, h.dstport, h.is_service, h.since, h.learnt_since, h.learnt_until, h.first_seen,
+        -- Who used it elsewhere: the source itself, or its group or subnet.
+        CASE
+            WHEN h.first_seen >= b.first_seen + CAST($learn AS INTERVAL) THEN 'it'
+            WHEN h.first_seen >= b.learnt + CAST($learn AS INTERVAL) THEN CASE WHEN h.is_service THEN 'it' ELSE h.workload END
+        END AS habit_of,
         coalesce(bool_or(d.since > h.since + INTERVAL '1 hour'), false) AS is_release,
         count(*) OVER (PARTITION BY h.target, h.dstport) AS prevalence
     FROM history h
     JOIN habits b ON b.source = h.source AND b.dstport = h.dstport
     LEFT JOIN definitions d
         ON d.service = h.source AND d.since <= h.first_seen AND d.since > h.first_seen - INTERVAL '1 hour'
-    WHERE h.first_seen >= h.since + CAST($learn AS INTERVAL)
-      AND h.source <> h.target
-    GROUP BY h.source, h.target, h.dstport, h.is_service, h.since, h.first_seen, b.first_seen
+    WHERE h.first_seen >= coalesce(h.learnt_since, h.since) + CAST($learn AS INTERVAL)
+      AND h.source <> h.target AND NOT h.is_known
+    GROUP BY
+        h.source, h.target, h.dstport, h.is_service, h.since, h.learnt_since, h.learnt_until, h.first_seen, h.workload,
+        b.first_seen, b.learnt
 ),
 keys AS (
     SELECT DISTINCT f.*, n.srcaddr, n.dstaddr, n.slot
@@ -110,7 +175,8 @@ keys AS (
 ),
 found AS (
     SELECT
-        k.source, k.target, k.dstport, k.is_service, k.since, k.is_habit, k.is_release, k.prevalence,
+        k.source, k.target, k.dstport, k.is_service, k.since, k.learnt_since, k.learnt_until, k.habit_of, k.is_release,
+        k.prevalence,
         min(r.start_time) AS first_seen,
         max(r.end_time) AS last_seen,
         count(*) AS count,
@@ -127,11 +193,14 @@ found AS (
     FROM keys k
     JOIN flows r ON r.srcaddr = k.srcaddr AND r.dstaddr = k.dstaddr AND r.dstport = k.dstport AND r.slot = k.slot
     WHERE r.is_opening
-    GROUP BY k.source, k.target, k.dstport, k.is_service, k.since, k.is_habit, k.is_release, k.prevalence
+    GROUP BY
+        k.source, k.target, k.dstport, k.is_service, k.since, k.learnt_since, k.learnt_until, k.habit_of, k.is_release,
+        k.prevalence
 ),
 judged AS (
     SELECT
         *,
+        habit_of IS NOT NULL AS is_habit,
         dstport IN (1433, 1521, 3306, 5432, 6379, 9042, 9200, 27017) AS is_database
     FROM found
 )
@@ -146,9 +215,14 @@ SELECT
     packets,
     bytes,
     prevalence,
-    CAST(floor((date_part('epoch', first_seen) - date_part('epoch', since)) / 3600) AS BIGINT) AS watched_hours,
+    CASE
+        WHEN learnt_since IS NULL
+            THEN concat(CAST(floor((date_part('epoch', first_seen) - date_part('epoch', since)) / 3600) AS BIGINT), ' hours before')
+        -- What was not seen for 45 days counts as new, so that much is certain and no more.
+        ELSE concat(CAST(least(45, ceil((date_part('epoch', least(first_seen, learnt_until)) - date_part('epoch', learnt_since)) / 86400)) AS BIGINT), ' days learnt')
+    END AS before,
     concat(
-        CASE WHEN is_habit THEN '; it used that port elsewhere before' ELSE '' END,
+        CASE WHEN is_habit THEN concat('; ', habit_of, ' used that port elsewhere before') ELSE '' END,
         CASE WHEN is_release THEN '; a new task definition began within the hour before' ELSE '' END
     ) AS why,
     interface_id,

@@ -4,9 +4,9 @@
 -- attack   = ["T1071.004", "T1048.003"]
 -- csf      = ["DE.CM-1", "RS.CO-3"]
 -- reads    = ["vpc_flow"]
--- optional = ["own_addresses"]
+-- optional = ["own_addresses", "baseline_edges"]
 -- every    = "15m"
--- window   = "14d"
+-- window   = "24h"
 -- learn    = "6h"
 -- entity   = ["workload", "way"]
 -- quiet    = "24h"
@@ -14,15 +14,25 @@
 -- impact   = ["workload", "interface_id"]
 -- misses   = """
 --   The VPC's own resolver, which flow logs never show, and so a tunnel through it. Resolvers by HTTPS
---   that are not among the well-known ones. Resolvers inside."""
+--   that are not among the well-known ones. Resolvers inside. Another resolver in a network (/24) that was learnt
+--   on that port, unless it takes as much as a tunnel. Nothing is learnt of records that name no service, group,
+--   subnet or interface."""
 -- false_positives = """
---   Resolvers of your own outside: name their addresses in the table own_addresses. What a workload did from
---   its first hours on, without much volume, is low."""
+--   Resolvers of your own outside: name their addresses in the table own_addresses. What baseline_edges knows is
+--   silent without much volume; where it does not know the workload for 14 days, what was so from the first hours
+--   of the window on is low."""
 
 WITH flows AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
-        coalesce(pkt_dstaddr, dstaddr) AS address,
+        -- Both named as baselines do.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        CASE
+            WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
+            WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'
+                THEN regexp_replace(coalesce(pkt_dstaddr, dstaddr), '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
+            ELSE regexp_replace(coalesce(pkt_dstaddr, dstaddr), '[.][0-9]+$', '.0/24')
+        END AS network,
+        coalesce(pkt_dstaddr, dstaddr) AS address, dstport, protocol,
         CASE dstport WHEN 53 THEN 'DNS' WHEN 853 THEN 'DNS over TLS' ELSE 'DNS over HTTPS' END AS way,
         date_bin(INTERVAL '1 hour', start_time) AS hour,
         bytes, interface_id, srcaddr, account_id, region, start_time, end_time, _source, _line
@@ -60,63 +70,118 @@ asked AS (
     WHERE f.interface_id NOT IN (SELECT interface_id FROM gateways WHERE interface_id IS NOT NULL)
       AND f.address NOT IN (SELECT address FROM allowed)
 ),
+-- Workloads of which enough was learnt, and since when.
+learnt AS (
+    SELECT entity AS workload, min(first_seen) AS since
+    FROM baseline_edges
+    GROUP BY entity
+    HAVING bool_or(state = 'ripe')
+),
+known AS (
+    SELECT entity AS workload, subject, first_seen
+    FROM baseline_edges
+    WHERE measure = 'out' AND state <> 'expired'
+),
+news AS (
+    SELECT f.workload, f.address, f.dstport, f.protocol
+    FROM (
+        SELECT workload, address, dstport, protocol, min(network) AS network, min(start_time) AS first_seen
+        FROM asked
+        GROUP BY workload, address, dstport, protocol
+    ) f
+    -- A baseline that has this very day in it does not make its news old.
+    LEFT JOIN known k
+        ON k.workload = f.workload AND k.subject = concat(f.network, ':', f.dstport, '/', f.protocol)
+       AND k.first_seen < f.first_seen
+    WHERE k.workload IS NULL
+),
+marked AS (
+    SELECT a.*, n.workload IS NOT NULL AS is_new
+    FROM asked a
+    LEFT JOIN news n
+        ON n.workload = a.workload AND n.address = a.address AND n.dstport = a.dstport AND n.protocol = a.protocol
+),
 hours AS (
-    SELECT workload, way, hour, count(*) AS flows, sum(bytes) AS bytes
-    FROM asked
+    SELECT
+        workload, way, hour, count(*) AS flows, sum(bytes) AS bytes,
+        count(*) FILTER (WHERE is_new) AS new_flows, coalesce(sum(bytes) FILTER (WHERE is_new), 0) AS new_bytes
+    FROM marked
     GROUP BY workload, way, hour
 ),
-peaks AS (
-    SELECT workload, way, max(flows) AS peak_flows
-    FROM hours
-    GROUP BY workload, way
-),
 days AS (
-    SELECT workload, way, max(bytes) AS peak_bytes
+    SELECT
+        workload, way, date_bin(INTERVAL '24 hours', hour) AS day, max(flows) AS flows, sum(bytes) AS bytes,
+        max(new_flows) AS new_flows, sum(new_bytes) AS new_bytes
+    FROM hours
+    GROUP BY 1, 2, 3
+),
+-- Of a tunnel all counts, else what is new.
+peaks AS (
+    SELECT
+        workload, way, is_tunnel,
+        CASE WHEN is_tunnel THEN flows ELSE new_flows END AS peak_flows,
+        CASE WHEN is_tunnel THEN bytes ELSE new_bytes END AS peak_bytes
     FROM (
-        SELECT workload, way, date_bin(INTERVAL '24 hours', hour) AS day, sum(bytes) AS bytes
-        FROM hours
-        GROUP BY 1, 2, 3
+        SELECT
+            workload, way, max(flows) AS flows, max(bytes) AS bytes, max(new_flows) AS new_flows,
+            max(new_bytes) AS new_bytes, max(flows) >= 1000 OR max(bytes) >= 5000000 AS is_tunnel
+        FROM days
+        GROUP BY workload, way
     )
-    GROUP BY workload, way
 ),
 -- Since when the workload is known, to tell a habit from news.
 history AS (
-    SELECT coalesce(ecs_service_name, interface_id, 'unknown') AS workload, min(start_time) AS since
-    FROM vpc_flow
-    WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
-    GROUP BY 1
+    SELECT w.workload, least(w.since, l.since) AS since
+    FROM (
+        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload, min(start_time) AS since
+        FROM vpc_flow
+        WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
+        GROUP BY 1
+    ) w
+    LEFT JOIN learnt l ON l.workload = w.workload
 ),
 found AS (
     SELECT
-        workload, way,
-        min(start_time) AS first_seen,
-        max(end_time) AS last_seen,
+        m.workload, m.way, p.is_tunnel, p.peak_flows, p.peak_bytes,
+        min(m.start_time) AS first_seen,
+        max(m.end_time) AS last_seen,
         count(*) AS count,
-        evidence('vpc_flow', _source, _line) AS evidence,
-        count(DISTINCT address) AS resolvers,
-        min(address) AS address,
-        min(interface_id) AS interface_id,
-        min(srcaddr) AS srcaddr,
-        min(account_id) AS account_id,
-        min(region) AS region
-    FROM asked
-    GROUP BY workload, way
+        evidence('vpc_flow', m._source, m._line) AS evidence,
+        count(DISTINCT m.address) AS resolvers,
+        min(m.address) AS address,
+        min(m.interface_id) AS interface_id,
+        min(m.srcaddr) AS srcaddr,
+        min(m.account_id) AS account_id,
+        min(m.region) AS region
+    FROM marked m
+    JOIN peaks p ON p.workload = m.workload AND p.way = m.way
+    WHERE m.is_new OR p.is_tunnel
+    GROUP BY m.workload, m.way, p.is_tunnel, p.peak_flows, p.peak_bytes
 )
 SELECT
-    f.*,
-    p.peak_flows,
-    CAST(round(d.peak_bytes / 1e3) AS BIGINT) AS peak_kilobytes,
+    f.first_seen,
+    f.last_seen,
+    f.count,
+    f.evidence,
+    f.workload,
+    f.way,
+    f.resolvers,
+    f.address,
+    f.peak_flows,
+    CAST(round(f.peak_bytes / 1e3) AS BIGINT) AS peak_kilobytes,
+    f.interface_id,
+    f.srcaddr,
+    f.account_id,
+    f.region,
     CASE
-        WHEN p.peak_flows >= 1000 OR d.peak_bytes >= 5000000 THEN ', as much as a tunnel takes'
+        WHEN f.is_tunnel THEN ', as much as a tunnel takes'
         WHEN f.first_seen < h.since + CAST($learn AS INTERVAL) THEN ', as from its first hours on'
         ELSE ''
     END AS why,
     CASE
-        WHEN p.peak_flows >= 1000 OR d.peak_bytes >= 5000000 THEN 'high'
+        WHEN f.is_tunnel THEN 'high'
         WHEN f.first_seen < h.since + CAST($learn AS INTERVAL) THEN 'low'
         ELSE 'medium'
     END AS severity
 FROM found f
-JOIN peaks p ON p.workload = f.workload AND p.way = f.way
-JOIN days d ON d.workload = f.workload AND d.way = f.way
 JOIN history h ON h.workload = f.workload

@@ -4,63 +4,109 @@
 -- attack   = ["T1018"]
 -- csf      = ["DE.AE-1"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_volumes"]
 -- every    = "1h"
--- window   = "14d"
+-- window   = "48h"
 -- learn    = "24h"
 -- entity   = ["workload"]
 -- quiet    = "24h"
--- message  = "{workload} called {hosts} hosts in an hour; of {samples} earlier hours the median is {median_hosts} and 95% are at most {p95_hosts}, which makes z {z}, and the spread over them has z {entropy_z}"
+-- message  = "{workload} called {hosts} hosts in an hour; of {samples} {pool} the median is {median_hosts} and 95% are at most {p95_hosts}, which makes z {z}, and the spread over them has z {entropy_z}"
 -- impact   = ["workload", "hosts"]
 -- misses   = """
 --   Less than 30 hosts an hour. Calls that go on to mostly the same hosts, with few others beside them.
---   A workload's first day. Without tcp-flags the side that began is guessed by port."""
+--   Where baseline_volumes has no ripe norm of the workload for that hour, it is compared with the earlier hours of
+--   the window, and a day of those is silent. Where it has one, calls that were refused, which are not learnt:
+--   net-reject-spike looks at those. Nothing is learnt of records that name no service, group, subnet or
+--   interface. Without tcp-flags the side that began is guessed by port."""
 -- false_positives = """
 --   Crawlers, webhooks, monitoring that begins. It is a hint to hunt with, not a finding."""
 
 WITH pairs AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        -- As baselines name it.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
         date_bin(INTERVAL '1 hour', start_time) AS hour,
         dstaddr,
-        count(*) AS n,
-        bool_or(interface_type = 'nat_gateway') AS is_gateway
+        -- Who began: by flags, or else the side with the higher port.
+        CAST(count(*) FILTER (
+            WHERE CASE
+                WHEN protocol = 6 THEN coalesce((tcp_flags & 18) = 2, dstport < 32768 AND srcport > dstport)
+                ELSE protocol = 17 AND dstport < 32768 AND srcport > dstport
+            END
+        ) AS DOUBLE) AS n,
+        -- What baselines count: all records of calls that were let out.
+        CAST(count(*) FILTER (
+            WHERE action = 'ACCEPT' AND CASE
+                WHEN protocol = 6 AND (tcp_flags & 18) = 2 THEN true
+                WHEN protocol = 6 AND (tcp_flags & 18) = 18 THEN false
+                WHEN protocol IN (6, 17) THEN dstport < srcport
+                ELSE true
+            END
+        ) AS DOUBLE) AS opened
     FROM vpc_flow
-    WHERE protocol IN (6, 17)
-      AND coalesce(flow_direction, 'egress') = 'egress'
-      -- Who began: by flags, or else the side with the higher port.
-      AND CASE WHEN protocol = 6 THEN coalesce((tcp_flags & 18) = 2, dstport < 32768 AND srcport > dstport) ELSE dstport < 32768 AND srcport > dstport END
+    WHERE coalesce(flow_direction, 'egress') = 'egress'
+      AND action IS NOT NULL
+      AND coalesce(interface_type, '-') <> 'nat_gateway'
       AND start_time >= $window_start AND start_time < $window_end
     GROUP BY 1, 2, 3
 ),
+-- Entropy of the calls over the hosts, of what it could be at most: 1 is even.
 hours AS (
     SELECT
-        workload, hour,
-        count(*) AS hosts,
-        -- Entropy of the calls over the hosts, of what it could be at most: 1 is even.
+        workload, hour, hosts, opened_hosts,
+        CASE WHEN hosts < 2 THEN 0.0 ELSE (ln(n) - weighted / n) / ln(CAST(hosts AS DOUBLE)) END AS evenness,
         CASE
-            WHEN count(*) < 2 THEN 0.0
-            ELSE (ln(CAST(sum(n) AS DOUBLE)) - sum(n * ln(CAST(n AS DOUBLE))) / sum(n)) / ln(CAST(count(*) AS DOUBLE))
-        END AS evenness
-    FROM pairs
-    GROUP BY workload, hour
-    HAVING NOT coalesce(bool_or(is_gateway), false)
+            WHEN opened_hosts < 2 THEN 0.0
+            ELSE (ln(opened) - opened_weighted / opened) / ln(CAST(opened_hosts AS DOUBLE))
+        END AS opened_evenness
+    FROM (
+        SELECT
+            workload, hour,
+            count(*) FILTER (WHERE n > 0) AS hosts,
+            sum(n) AS n,
+            sum(CASE WHEN n > 0 THEN n * ln(n) ELSE 0 END) AS weighted,
+            count(*) FILTER (WHERE opened > 0) AS opened_hosts,
+            sum(opened) AS opened,
+            sum(CASE WHEN opened > 0 THEN opened * ln(opened) ELSE 0 END) AS opened_weighted
+        FROM pairs
+        GROUP BY workload, hour
+    )
 ),
 workloads AS (
     SELECT workload, min(hour) AS since, median(hosts) AS middle
     FROM hours
+    WHERE hosts > 0
     GROUP BY workload
 ),
-candidates AS (
-    SELECT h.*, w.since
-    FROM hours h
-    JOIN workloads w ON w.workload = h.workload
-    WHERE h.hosts >= 30 AND h.hosts >= 3 * w.middle AND h.hour >= w.since + CAST($learn AS INTERVAL)
+-- What was learnt of each hour of the week; grain says which hours were taken together for it.
+norms AS (
+    SELECT
+        p.entity AS workload, p.hour_of_week, p.grain, p.samples, p.median, p.p95, p.unit, p.center, p.spread,
+        e.median AS middle_e, e.mad AS mad_e
+    FROM (SELECT * FROM baseline_volumes WHERE measure = 'peers_out' AND state = 'ripe') p
+    JOIN (SELECT * FROM baseline_volumes WHERE measure = 'fanout_entropy' AND state = 'ripe') e
+        ON e.entity = p.entity AND e.hour_of_week = p.hour_of_week
 ),
--- What each candidate is compared with: the workload's earlier hours in which it called anybody.
+candidates AS (
+    SELECT
+        h.*, w.since, n.workload IS NOT NULL AS is_learnt, n.grain, n.samples, n.median, n.p95, n.unit, n.center,
+        n.spread, n.middle_e, n.mad_e
+    FROM (
+        -- 1970 began on a Thursday, three days after the Monday of its week.
+        SELECT *, (CAST(date_part('epoch', hour) AS BIGINT) / 3600 + 72) % 168 AS hour_of_week
+        FROM hours
+        WHERE hosts >= 30
+    ) h
+    JOIN workloads w ON w.workload = h.workload
+    LEFT JOIN norms n ON n.workload = h.workload AND n.hour_of_week = h.hour_of_week
+    WHERE n.workload IS NOT NULL OR h.hosts >= 3 * w.middle AND h.hour >= w.since + CAST($learn AS INTERVAL)
+),
+-- What a candidate of which nothing was learnt is compared with: earlier hours in which it called anybody.
 history AS (
     SELECT c.workload, c.hour, c.hosts, c.evenness, ln(CAST(h.hosts AS DOUBLE)) AS x, h.hosts AS past, h.evenness AS e
     FROM candidates c
-    JOIN hours h ON h.workload = c.workload AND h.hour < c.hour
+    JOIN hours h ON h.workload = c.workload AND h.hour < c.hour AND h.hosts > 0
+    WHERE NOT c.is_learnt
 ),
 medians AS (
     SELECT
@@ -83,7 +129,27 @@ odd AS (
     GROUP BY m.workload, m.hour, m.hosts, m.evenness, m.middle, m.middle_e, m.middle_hosts, m.p95, m.samples
 ),
 found AS (
-    SELECT * FROM odd WHERE z >= 5 AND entropy_z >= 3 AND hosts >= 2 * p95
+    SELECT workload, hour, hosts, evenness, middle_hosts, p95, samples, 'earlier hours' AS pool, z, entropy_z
+    FROM odd
+    WHERE z >= 5 AND entropy_z >= 3 AND hosts >= 2 * p95
+    UNION ALL
+    SELECT
+        workload, hour, opened_hosts, opened_evenness, median, p95, samples,
+        CASE grain
+            WHEN 'hour_of_week' THEN 'such hours of the week that were learnt'
+            WHEN 'hour_of_day' THEN 'such hours of the day that were learnt'
+            ELSE 'hours that were learnt'
+        END,
+        z, entropy_z
+    FROM (
+        SELECT
+            *, 0.6745 * (ln(1 + opened_hosts / unit) - center) / spread AS z,
+            -- As it is: on the scale of center the whole way from a half to 1 is less than 3.
+            0.6745 * abs(opened_evenness - middle_e) / greatest(mad_e, 0.01) AS entropy_z
+        FROM candidates
+        WHERE is_learnt AND opened_hosts >= 30
+    )
+    WHERE z >= 5 AND entropy_z >= 3 AND opened_hosts >= 2 * p95
 )
 SELECT
     min(v.start_time) AS first_seen,
@@ -93,6 +159,7 @@ SELECT
     f.workload,
     f.hosts,
     f.samples,
+    f.pool,
     CAST(round(f.middle_hosts) AS BIGINT) AS median_hosts,
     CAST(round(f.p95) AS BIGINT) AS p95_hosts,
     CAST(round(f.z) AS BIGINT) AS z,
@@ -103,9 +170,10 @@ SELECT
     min(v.region) AS region
 FROM found f
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, v.interface_id, 'unknown') = f.workload
+    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') = f.workload
    AND date_bin(INTERVAL '1 hour', v.start_time) = f.hour
 WHERE v.protocol IN (6, 17)
   AND coalesce(v.flow_direction, 'egress') = 'egress'
+  AND coalesce(v.interface_type, '-') <> 'nat_gateway'
   AND CASE WHEN v.protocol = 6 THEN coalesce((v.tcp_flags & 18) = 2, v.dstport < 32768 AND v.srcport > v.dstport) ELSE v.dstport < 32768 AND v.srcport > v.dstport END
-GROUP BY f.workload, f.hour, f.hosts, f.samples, f.middle_hosts, f.p95, f.z, f.entropy_z, f.evenness
+GROUP BY f.workload, f.hour, f.hosts, f.samples, f.pool, f.middle_hosts, f.p95, f.z, f.entropy_z, f.evenness

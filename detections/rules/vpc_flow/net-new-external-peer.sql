@@ -4,8 +4,9 @@
 -- attack   = ["T1071"]
 -- csf      = ["DE.AE-1", "DE.CM-1"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_edges"]
 -- every    = "15m"
--- window   = "14d"
+-- window   = "24h"
 -- learn    = "6h"
 -- entity   = ["workload", "peer"]
 -- quiet    = "24h"
@@ -13,15 +14,19 @@
 -- impact   = ["workload", "interface_id"]
 -- misses   = """
 --   Peers in AWS's own ranges other than customers' addresses, and those in a network that the
---   workload already calls on that port. A workload's first six hours: then everything is new.
---   Without tcp-flags in the log the side that began is guessed by port."""
+--   workload already calls on that port. A workload that baseline_edges does not know for 14 days is
+--   compared with the window alone, and its first six hours there say nothing. Records that name no service,
+--   group, subnet or interface, which nothing is learnt of. Without tcp-flags in the log the side that began is
+--   guessed by port."""
 -- false_positives = """
---   A release that uses a new service outside. Content networks that move: what three or more
+--   A release that uses a new service outside. What happens less often than every 45 days, or where nothing was
+--   learnt, than the window is long. Content networks that move: what three or more
 --   workloads begin to call is one alert for all of them."""
 
 WITH flows AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        -- As baselines name it.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
         interface_id, srcaddr, account_id, region, protocol, dstport, srcport, bytes, tcp_flags,
         coalesce(pkt_dstaddr, dstaddr) AS dstaddr,
         dstaddr AS hop,
@@ -44,6 +49,18 @@ ages AS (
     FROM flows
     WHERE tcp_flags IS NULL OR (tcp_flags & 2) <> 0
     GROUP BY workload
+),
+-- Workloads of which enough was learnt, and since when.
+learnt AS (
+    SELECT entity AS workload, min(first_seen) AS since
+    FROM baseline_edges
+    GROUP BY entity
+    HAVING bool_or(state = 'ripe')
+),
+known AS (
+    SELECT entity AS workload, subject, first_seen
+    FROM baseline_edges
+    WHERE measure = 'out' AND state <> 'expired'
 ),
 outward AS (
     SELECT
@@ -87,8 +104,14 @@ edges AS (
 fresh AS (
     SELECT e.*, count(*) OVER (PARTITION BY e.peer, e.dstport, e.protocol) AS prevalence
     FROM edges e
-    JOIN ages a ON a.workload = e.workload
-    WHERE e.first_seen >= a.since + CAST($learn AS INTERVAL)
+    LEFT JOIN ages a ON a.workload = e.workload
+    LEFT JOIN learnt l ON l.workload = e.workload
+    -- A baseline that has this very day in it does not make its news old.
+    LEFT JOIN known k
+        ON k.workload = e.workload AND k.subject = concat(e.peer, ':', e.dstport, '/', e.protocol)
+       AND k.first_seen < e.first_seen
+    WHERE k.workload IS NULL
+      AND e.first_seen >= least(a.since, l.since) + CAST($learn AS INTERVAL)
       -- Time servers rotate, and speak little: they count by bytes alone.
       AND (e.bytes >= 10000 OR e.connections >= 3 AND NOT (e.protocol = 17 AND e.dstport = 123))
 )

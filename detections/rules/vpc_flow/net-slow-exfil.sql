@@ -4,8 +4,9 @@
 -- attack   = ["T1030"]
 -- csf      = ["DE.AE-1"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_edges", "baseline_volumes", "baseline_volumes_samples"]
 -- every    = "24h"
--- window   = "28d"
+-- window   = "8d"
 -- learn    = "3d"
 -- entity   = ["workload", "peer"]
 -- quiet    = "7d"
@@ -14,34 +15,42 @@
 -- misses   = """
 --   Less than a gigabyte in seven days. Destinations in AWS's own ranges other than customers' addresses,
 --   and those that two workloads use. What takes the place of other traffic, so that the whole does not
---   rise. Destinations that were there before the data, for lack of days to compare with."""
+--   rise. Destinations that are older than what was learnt, for lack of days to compare with. A workload that
+--   baseline_volumes does not know for 14 days has only the window's days to compare with, and in eight there are
+--   too few; so it is always for logs without flow-direction, and for records that name no service, group, subnet
+--   or interface. Give such a run more days."""
 -- false_positives = """
 --   A new telemetry or backup service that one workload alone uses. It is a hint to hunt with, not a finding."""
 
-WITH slots AS (
-    SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
-        coalesce(pkt_dstaddr, dstaddr) AS address,
-        date_bin(INTERVAL '1 hour', start_time) AS hour,
-        sum(bytes) AS bytes,
-        bool_or(coalesce((tcp_flags & 18) = 2, dstport < srcport)) AS is_ours
-    FROM vpc_flow
-    WHERE action = 'ACCEPT' AND coalesce(flow_direction, 'egress') = 'egress'
-      AND coalesce(pkt_dst_aws_service, 'EC2') = 'EC2'
-      -- Answers of our servers, with a low port here and a high one there, are the most and not wanted.
-      AND (dstport < 32768 OR srcport >= 32768)
-      AND start_time >= $window_start AND start_time < $window_end
-    GROUP BY 1, 2, 3
-),
 -- NAT gateways pass on what others send.
-gateways AS (
+WITH gateways AS (
     SELECT interface_id
     FROM vpc_flow
-    WHERE action = 'ACCEPT'
+    WHERE action = 'ACCEPT' AND interface_id IS NOT NULL
       AND (interface_type = 'nat_gateway'
         OR flow_direction = 'ingress' AND pkt_dstaddr <> dstaddr AND NOT is_private_ip(pkt_dstaddr) AND is_private_ip(dstaddr))
       AND start_time >= $window_start AND start_time < $window_end
     GROUP BY interface_id
+),
+slots AS (
+    SELECT
+        -- As baselines name it.
+        coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') AS workload,
+        coalesce(v.pkt_dstaddr, v.dstaddr) AS address,
+        date_bin(INTERVAL '1 hour', v.start_time) AS hour,
+        g.interface_id IS NULL
+            AND coalesce(v.pkt_dst_aws_service, 'EC2') = 'EC2'
+            -- Answers of our servers, with a low port here and a high one there, are the most and not wanted.
+            AND (v.dstport < 32768 OR v.srcport >= 32768)
+            AND NOT is_private_ip(coalesce(v.pkt_dstaddr, v.dstaddr)) AS is_outward,
+        sum(v.bytes) AS bytes,
+        bool_or(coalesce((v.tcp_flags & 18) = 2, v.dstport < v.srcport)) AS is_ours,
+        bool_and(v.flow_direction IS NOT NULL) AS has_direction
+    FROM vpc_flow v
+    LEFT JOIN gateways g ON g.interface_id = v.interface_id
+    WHERE v.action = 'ACCEPT' AND coalesce(v.flow_direction, 'egress') = 'egress'
+      AND v.start_time >= $window_start AND v.start_time < $window_end
+    GROUP BY 1, 2, 3, 4
 ),
 outward AS (
     SELECT
@@ -52,8 +61,7 @@ outward AS (
             ELSE regexp_replace(address, '\.[0-9]+$', '.0/24')
         END AS peer
     FROM slots
-    WHERE NOT is_private_ip(address)
-      AND workload NOT IN (SELECT interface_id FROM gateways WHERE interface_id IS NOT NULL)
+    WHERE is_outward
 ),
 ends AS (
     SELECT max(hour) + INTERVAL '1 hour' AS last FROM outward
@@ -73,20 +81,59 @@ peers AS (
     GROUP BY o.workload, o.peer
     HAVING sum(o.bytes) >= 1000000000
 ),
-firsts AS (
-    SELECT peer, count(DISTINCT workload) AS prevalence
-    FROM outward
-    GROUP BY peer
+-- The networks that each workload called, on whatever port, and since when.
+known AS (
+    SELECT entity AS workload, regexp_replace(subject, ':[0-9]+/[0-9]+$', '') AS peer, min(first_seen) AS first_seen
+    FROM baseline_edges
+    WHERE measure = 'out' AND state <> 'expired'
+    GROUP BY 1, 2
 ),
 met AS (
     SELECT workload, peer, min(hour) AS since
-    FROM outward
+    FROM (
+        SELECT workload, peer, hour FROM outward
+        UNION ALL
+        SELECT workload, peer, date_bin(INTERVAL '1 hour', first_seen) FROM known
+    )
     GROUP BY workload, peer
 ),
+firsts AS (
+    SELECT peer, count(*) AS prevalence
+    FROM met
+    GROUP BY peer
+),
+-- Workloads of which enough was learnt. Their days are those of all that they send, as it is learnt.
+learnt AS (
+    SELECT n.workload
+    FROM (SELECT DISTINCT entity AS workload FROM baseline_volumes WHERE measure = 'bytes_out' AND state = 'ripe') n
+    JOIN (SELECT workload FROM slots GROUP BY workload HAVING bool_and(has_direction)) s ON s.workload = n.workload
+),
+-- The window's first whole day.
+begins AS (
+    SELECT date_bin(INTERVAL '1 day', min(hour) + INTERVAL '23 hours') AS day FROM slots
+),
 totals AS (
-    SELECT workload, date_bin(INTERVAL '1 day', hour) AS day, sum(bytes) AS bytes
-    FROM outward
+    SELECT o.workload, date_bin(INTERVAL '1 day', o.hour) AS day, sum(o.bytes) AS bytes
+    FROM outward o
+    LEFT JOIN learnt l ON l.workload = o.workload
+    WHERE l.workload IS NULL
     GROUP BY 1, 2
+    UNION ALL
+    SELECT s.workload, date_bin(INTERVAL '1 day', s.hour), sum(s.bytes)
+    FROM slots s
+    JOIN learnt l ON l.workload = s.workload
+    CROSS JOIN begins b
+    WHERE s.hour >= b.day
+    GROUP BY 1, 2
+    UNION ALL
+    -- Days before it, if half of their hours were seen, for the whole of the day.
+    SELECT v.entity, date_bin(INTERVAL '1 day', v.event_time), CAST(avg(v.value) * 24 AS BIGINT)
+    FROM baseline_volumes_samples v
+    JOIN learnt l ON l.workload = v.entity
+    CROSS JOIN begins b
+    WHERE v.measure = 'bytes_out' AND v.excluded IS NULL AND v.event_time < b.day
+    GROUP BY 1, 2
+    HAVING count(*) >= 12
 ),
 rare AS (
     SELECT p.*, m.since
@@ -153,7 +200,7 @@ SELECT
     min(v.region) AS region
 FROM keys k
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, v.interface_id, 'unknown') = k.workload
+    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') = k.workload
    AND coalesce(v.pkt_dstaddr, v.dstaddr) = k.address AND date_bin(INTERVAL '1 hour', v.start_time) = k.hour
 WHERE v.action = 'ACCEPT' AND coalesce(v.flow_direction, 'egress') = 'egress'
 GROUP BY k.workload, k.peer, k.bytes, k.days, k.peak, k.middle, k.cusum

@@ -4,8 +4,9 @@
 -- attack   = ["T1095"]
 -- csf      = ["DE.AE-1"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_edges"]
 -- every    = "15m"
--- window   = "14d"
+-- window   = "24h"
 -- learn    = "6h"
 -- entity   = ["workload", "what"]
 -- quiet    = "24h"
@@ -13,13 +14,16 @@
 -- impact   = ["workload", "interface_id"]
 -- misses   = """
 --   Tunnels inside of TCP and UDP. Echo packets of less than 500 bytes, or less than a megabyte an hour of
---   them. A protocol that the workload spoke in its first six hours, and what was refused."""
+--   them. A protocol that was learnt, with whomever it is spoken now, and what was refused. Where baseline_edges
+--   does not know the workload for 14 days, what it spoke in the first six hours of the window. Nothing is learnt
+--   of records that name no service, group, subnet or interface."""
 -- false_positives = """
 --   VPN ends and overlay networks that begin. They are few: suppress them with an owner."""
 
 WITH flows AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        -- As baselines name it.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
         protocol, date_bin(INTERVAL '1 hour', start_time) AS hour,
         CASE WHEN coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) THEN dstaddr ELSE srcaddr END AS peer,
         coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) AS is_out,
@@ -28,16 +32,33 @@ WITH flows AS (
     WHERE action = 'ACCEPT' AND protocol NOT IN (6, 17)
       AND start_time >= $window_start AND start_time < $window_end
 ),
+-- Workloads of which enough was learnt, and since when.
+learnt AS (
+    SELECT entity AS workload, min(first_seen) AS since
+    FROM baseline_edges
+    GROUP BY entity
+    HAVING bool_or(state = 'ripe')
+),
+known AS (
+    SELECT entity AS workload, subject, first_seen
+    FROM baseline_edges
+    WHERE measure = 'protocol' AND state <> 'expired'
+),
 -- Since when the workload is known, and which other protocols it spoke first when.
 history AS (
-    SELECT p.workload, p.protocol, p.first_seen, w.since
+    SELECT p.workload, p.protocol, p.first_seen, least(w.since, l.since) AS since
     FROM (SELECT workload, protocol, min(start_time) AS first_seen FROM flows GROUP BY workload, protocol) p
     JOIN (
-        SELECT coalesce(ecs_service_name, interface_id, 'unknown') AS workload, min(start_time) AS since
+        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload, min(start_time) AS since
         FROM vpc_flow
         WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1
     ) w ON w.workload = p.workload
+    LEFT JOIN learnt l ON l.workload = p.workload
+    -- A baseline that has this very day in it does not make its news old.
+    LEFT JOIN known k
+        ON k.workload = p.workload AND k.subject = CAST(p.protocol AS text) AND k.first_seen < p.first_seen
+    WHERE k.workload IS NULL
 ),
 fresh AS (
     SELECT h.workload, h.protocol

@@ -4,23 +4,27 @@
 -- attack   = ["T1030"]
 -- csf      = ["DE.AE-1"]
 -- reads    = ["vpc_flow"]
+-- optional = ["baseline_volumes"]
 -- every    = "1h"
--- window   = "28d"
+-- window   = "48h"
 -- learn    = "24h"
 -- entity   = ["workload", "direction"]
 -- quiet    = "24h"
 -- message  = "{workload} {verb} {megabytes} MB in an hour and much in the hour before: of {samples} {pool} 95% were below {p95_megabytes} MB and the median {median_megabytes} MB, which makes z {z}"
 -- impact   = ["workload", "megabytes"]
 -- misses   = """
---   Less than 50 MB an hour, and what lasts less than two hours. A workload's first day. What is spread
---   over so many hours that it becomes usual: net-slow-exfil looks for that."""
+--   Less than 50 MB an hour, and what lasts less than two hours. What is spread over so many hours that it becomes
+--   usual: net-slow-exfil looks for that. Where baseline_volumes has no ripe norm of the workload for that hour, it
+--   is compared with the earlier hours of the window, and a day of those is silent. Nothing is learnt of records
+--   that name no service, group, subnet or interface."""
 -- false_positives = """
 --   Batch jobs that were not seen before, migrations, load tests. Image pulls: what comes in during the
 --   first ten minutes of an interface does not count."""
 
 WITH slots AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        -- As baselines name it.
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
         interface_id,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
@@ -55,12 +59,24 @@ workloads AS (
     FROM hours
     GROUP BY workload, direction
 ),
--- Two hours in a row above the floor and above three times the middle: few ever are.
+-- What was learnt of each hour of the week; grain says which hours were taken together for it.
+norms AS (
+    SELECT
+        entity AS workload, CASE measure WHEN 'bytes_out' THEN 'egress' ELSE 'ingress' END AS direction,
+        hour_of_week, grain, samples, median, p95, unit, center, spread
+    FROM baseline_volumes
+    WHERE measure IN ('bytes_out', 'bytes_in') AND state = 'ripe'
+),
+-- Two hours in a row above the floor, and above three times the middle if nothing was learnt: few ever are.
 candidates AS (
-    SELECT workload, direction, hour, bytes, since
+    SELECT
+        h.workload, h.direction, h.hour, h.bytes, h.since, n.workload IS NOT NULL AS is_learnt,
+        n.grain, n.samples, n.median, n.p95, n.unit, n.center, n.spread
     FROM (
         SELECT
             h.*, w.since, w.middle,
+            -- 1970 began on a Thursday, three days after the Monday of its week.
+            (CAST(date_part('epoch', h.hour) AS BIGINT) / 3600 + 72) % 168 AS hour_of_week,
             lag(h.hour) OVER o AS hour_before,
             lag(h.bytes) OVER o AS bytes_before,
             lead(h.hour) OVER o AS hour_after,
@@ -68,16 +84,17 @@ candidates AS (
         FROM hours h
         JOIN workloads w ON w.workload = h.workload AND w.direction = h.direction
         WINDOW o AS (PARTITION BY h.workload, h.direction ORDER BY h.hour)
-    )
-    WHERE bytes >= 50000000 AND bytes >= 3 * middle
-      AND (hour_before = hour - INTERVAL '1 hour' AND bytes_before >= 50000000
-        OR hour_after = hour + INTERVAL '1 hour' AND bytes_after >= 50000000)
+    ) h
+    LEFT JOIN norms n ON n.workload = h.workload AND n.direction = h.direction AND n.hour_of_week = h.hour_of_week
+    WHERE h.bytes >= 50000000 AND (n.workload IS NOT NULL OR h.bytes >= 3 * h.middle)
+      AND (h.hour_before = h.hour - INTERVAL '1 hour' AND h.bytes_before >= 50000000
+        OR h.hour_after = h.hour + INTERVAL '1 hour' AND h.bytes_after >= 50000000)
 ),
 -- Hours that the logs have at all: one that nobody saw is no hour of silence.
 clock AS (
     SELECT DISTINCT hour FROM hours
 ),
--- What each candidate is compared with: all earlier hours, zeros too, but not the one just before.
+-- What a candidate of which nothing was learnt is compared with: all earlier hours, zeros too, but not the one just before.
 history AS (
     SELECT
         c.workload, c.direction, c.hour, c.bytes, c.since,
@@ -88,7 +105,7 @@ history AS (
     FROM candidates c
     JOIN clock k ON k.hour >= c.since AND k.hour < c.hour - INTERVAL '1 hour'
     LEFT JOIN hours h ON h.workload = c.workload AND h.direction = c.direction AND h.hour = k.hour
-    WHERE c.hour >= c.since + CAST($learn AS INTERVAL)
+    WHERE NOT c.is_learnt AND c.hour >= c.since + CAST($learn AS INTERVAL)
 ),
 -- The same hour of the week where there is enough of it, or of the day, or else any hour.
 levels AS (
@@ -127,9 +144,21 @@ scores AS (
     GROUP BY m.workload, m.direction, m.hour, m.bytes, m.level, m.middle, m.middle_bytes, m.p95, m.same_hour, m.samples
 ),
 odd AS (
-    SELECT *
+    SELECT
+        workload, direction, hour, bytes, middle_bytes, p95, samples, z,
+        CASE level WHEN 3 THEN 'such hours of the week' WHEN 2 THEN 'such hours of the day' ELSE 'earlier hours' END AS pool
     FROM scores
     WHERE z >= 6 AND bytes >= 3 * p95 AND bytes >= 2 * same_hour
+    UNION ALL
+    SELECT
+        workload, direction, hour, bytes, median, p95, samples, z,
+        CASE grain
+            WHEN 'hour_of_week' THEN 'such hours of the week that were learnt'
+            WHEN 'hour_of_day' THEN 'such hours of the day that were learnt'
+            ELSE 'hours that were learnt'
+        END
+    FROM (SELECT *, 0.6745 * (ln(1 + bytes / unit) - center) / spread AS z FROM candidates WHERE is_learnt)
+    WHERE z >= 6 AND bytes >= 3 * p95
 ),
 -- The second of two odd hours in a row.
 running AS (
@@ -139,7 +168,7 @@ running AS (
 ),
 flows AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
             WHEN NOT is_private_ip(dstaddr) THEN 'egress'
@@ -163,11 +192,11 @@ SELECT
     CAST(round(r.p95 / 1e6) AS BIGINT) AS p95_megabytes,
     CAST(round(r.middle_bytes / 1e6) AS BIGINT) AS median_megabytes,
     r.samples,
-    CASE r.level WHEN 3 THEN 'such hours of the week' WHEN 2 THEN 'such hours of the day' ELSE 'earlier hours' END AS pool,
+    r.pool,
     CAST(round(r.z) AS BIGINT) AS z,
     min(f.interface_id) AS interface_id,
     min(f.account_id) AS account_id,
     min(f.region) AS region
 FROM running r
 JOIN flows f ON f.workload = r.workload AND f.direction = r.direction AND (f.hour = r.hour OR f.hour = r.before)
-GROUP BY r.workload, r.direction, r.hour, r.bytes, r.p95, r.middle_bytes, r.samples, r.level, r.z
+GROUP BY r.workload, r.direction, r.hour, r.bytes, r.p95, r.middle_bytes, r.samples, r.pool, r.z
