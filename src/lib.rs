@@ -13,6 +13,7 @@ pub mod config;
 pub mod enrich;
 pub mod lakes;
 pub mod lock;
+pub mod memory;
 pub mod logging;
 pub mod commands;
 pub mod execute;

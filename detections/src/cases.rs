@@ -89,7 +89,7 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
     let learnt: Vec<&Log> = case.logs.iter().filter(|log| log.learnt).collect();
     let lake = match learnt.is_empty() {
         true => None,
-        false => Some(learnt::lake(&folder.path().join("lake"), &learnt).await?),
+        false => Some(learnt::lake(&folder.path().join("lake"), rule, &learnt).await?),
     };
     for log in case.logs.iter().filter(|log| !log.learnt) {
         // A folder for each table, so that one location holds all of its files.

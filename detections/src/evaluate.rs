@@ -121,7 +121,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
             rule: rule.id.clone(),
             findings: count,
             alerts: episodes.len(),
-            remark: unlearnt(rule, &unbuilt).or_else(|| remark(rule, &coverage)),
+            remark: remark(rule, &coverage, &unbuilt),
         });
         outcome.alerts.extend(
             episodes
@@ -383,28 +383,27 @@ fn parameters(rule: &Rule, coverage: &Coverage) -> Vec<(String, ScalarValue)> {
     parameters
 }
 
-/// The baselines that a rule would compare with, if there were any.
-fn unlearnt(rule: &Rule, unbuilt: &BTreeSet<String>) -> Option<String> {
+/// What keeps a rule from judging, though it ran: neither baselines nor enough of a window.
+fn remark(rule: &Rule, coverage: &Coverage, unbuilt: &BTreeSet<String>) -> Option<String> {
+    let compares = |table: &&str| baselines::table_named(table).is_some();
     let lacks: Vec<&str> = rule.tables().filter(|table| unbuilt.contains(*table)).collect();
-    (!lacks.is_empty()).then(|| {
-        format!(
-            "still learning: there is no {} yet; `trailhound baseline build` makes it from the lake",
-            lacks.join(" and ")
-        )
-    })
-}
-
-/// What keeps a rule from judging, though it ran.
-fn remark(rule: &Rule, coverage: &Coverage) -> Option<String> {
-    let learn = rule.learn?;
-    let has = coverage.to - coverage.from;
-    (has <= learn).then(|| {
-        format!(
-            "still learning: it needs more than {} of history, the data has {}",
-            span(learn),
-            span(has)
-        )
-    })
+    let has_learnt = lacks.is_empty() && rule.tables().any(|table| compares(&table));
+    match rule.learn {
+        _ if has_learnt => None,
+        Some(learn) => {
+            let has = coverage.to - coverage.from;
+            (has <= learn).then(|| {
+                let (learn, has) = (span(learn), span(has));
+                format!("still learning: it needs more than {learn} of history, the data has {has}")
+            })
+        }
+        None => (!lacks.is_empty()).then(|| {
+            format!(
+                "still learning: there is no {} yet; `trailhound baseline build` makes it from the lake",
+                lacks.join(" and ")
+            )
+        }),
+    }
 }
 
 /// A length of time in its largest whole unit.

@@ -12,12 +12,13 @@ use trailhound_lake::{Lake, Txn, Writer, WriterSettings, spec};
 use crate::baseline::{BuildOptions, Definition, build};
 use crate::error::{Error, Result};
 use crate::page::Log;
+use crate::rule::Rule;
 
-/// Makes the lake in a folder, as `ingest` and `baseline build` would.
+/// Makes the lake in a folder, as `ingest` and `baseline build` would, with the baselines that a rule reads.
 ///
 /// # Errors
 /// A log does not parse, or the folder cannot be written.
-pub(crate) async fn lake(folder: &Path, logs: &[&Log]) -> Result<Lake> {
+pub(crate) async fn lake(folder: &Path, rule: &Rule, logs: &[&Log]) -> Result<Lake> {
     let failed = |error: IngestError| Error::query("learnt logs", error);
     let lake = Lake::local(folder).map_err(failed)?;
     let mut coverage = Coverage::default();
@@ -42,7 +43,11 @@ pub(crate) async fn lake(folder: &Path, logs: &[&Log]) -> Result<Lake> {
     }
     let seen = coverage.batch("case", 0);
     append(&lake, "coverage", 1, vec![seen]).await.map_err(failed)?;
-    let definitions = Definition::all().map_err(failed)?;
+    let mut definitions = Definition::all().map_err(failed)?;
+    definitions.retain(|known| {
+        rule.tables()
+            .any(|table| table == known.norms || table == known.samples)
+    });
     build(&lake, &definitions, &[], &BuildOptions::default(), |_, _, _| ())
         .await
         .map_err(failed)?;

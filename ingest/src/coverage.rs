@@ -5,7 +5,6 @@
 //! of later commits join by `|` and a gap is a zero.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,7 +14,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 
 use crate::column::{TIMESTAMP, timestamp_type};
-use crate::near::Near;
+use crate::intern::{Interner, NULL};
 
 const MINUTE_MICROS: i64 = 60_000_000;
 const HOUR_MICROS: i64 = 60 * MINUTE_MICROS;
@@ -87,36 +86,33 @@ struct Hour {
     delivered: Option<i64>,
 }
 
-/// Whom an hour belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    table: &'static str,
-    account: Option<Box<str>>,
-    region: Option<Box<str>>,
-    interface: Option<Box<str>>,
-}
+/// Columns that tell whom an hour belongs to.
+const PARTS: [&str; 3] = ["account_id", "region", "interface_id"];
 
-impl Key {
-    fn has(&self, [account, region, interface]: [Option<&str>; 3]) -> bool {
-        self.interface.as_deref() == interface
-            && self.account.as_deref() == account
-            && self.region.as_deref() == region
-    }
+/// Where the interface stands among them.
+const INTERFACE: usize = 2;
+
+/// Whom an hour belongs to: the table and the texts, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    table: usize,
+    parts: [u32; 3],
 }
 
 /// Collects what batches cover, until it is written with them.
 #[derive(Debug, Default)]
 pub struct Coverage {
+    tables: Vec<&'static str>,
+    texts: [Interner; 3],
     keys: Vec<Key>,
-    /// Hash of a key to its places in `keys`: hashing a record's three strings
-    /// costs less than owning them to look them up.
-    places: HashMap<u64, Vec<usize>>,
+    places: HashMap<Key, usize>,
+    /// The place that each interface's latest record had, by the number of its text + 1.
+    near: Vec<usize>,
     hours: Vec<((usize, i64), Hour)>,
     /// Where an hour stands in `hours`.
     hour_places: HashMap<(usize, i64), usize>,
     /// Each key's latest hour, and where it stands: the next record mostly belongs there.
     latest: Vec<(i64, usize)>,
-    hasher: RandomState,
 }
 
 impl Coverage {
@@ -137,52 +133,72 @@ impl Coverage {
             return;
         };
         let ends = times("end_time");
-        let (accounts, regions) = (texts("account_id"), texts("region"));
-        let interfaces = (table == "vpc_flow").then(|| texts("interface_id")).flatten();
         let status = texts("log_status");
-        // The table is the same for the whole batch, so it need not be compared here.
-        let mut near = Near::new();
+        // Only flow logs come for each interface anew.
+        let known = if table == "vpc_flow" {
+            PARTS.len()
+        } else {
+            INTERFACE
+        };
+        let mut codes: [Vec<u32>; 3] = Default::default();
+        for (part, name) in PARTS.iter().enumerate().take(known) {
+            if let Some(column) = texts(name) {
+                self.texts[part].push(column, &mut codes[part]);
+            }
+        }
+        let table = self.table(table);
         for row in 0..batch.num_rows() {
             if starts.is_null(row) {
                 continue;
             }
-            let parts = [
-                text_at(accounts, row),
-                text_at(regions, row),
-                text_at(interfaces, row),
-            ];
-            let slot = Near::slot(parts[2].or(parts[0]), 0);
-            let place = match near.get(slot) {
-                Some(place) if self.keys[place].has(parts) => place,
-                _ => self.place(table, parts),
-            };
-            near.set(slot, place);
+            let parts = [0, 1, 2].map(|part: usize| codes[part].get(row).copied().unwrap_or(NULL));
+            let place = self.near(Key { table, parts });
             let start = starts.value(row);
             let end = end_at(ends, row, start);
             self.mark(place, start, end, delivered_at, text_at(status, row));
         }
     }
 
-    fn place(&mut self, table: &'static str, parts: [Option<&str>; 3]) -> usize {
-        let hash = self.hasher.hash_one((table, parts));
-        if let Some(places) = self.places.get(&hash)
-            && let Some(&place) = places
-                .iter()
-                .find(|&&place| self.keys[place].table == table && self.keys[place].has(parts))
+    fn table(&mut self, name: &'static str) -> usize {
+        match self.tables.iter().position(|known| *known == name) {
+            Some(table) => table,
+            None => {
+                self.tables.push(name);
+                self.tables.len() - 1
+            }
+        }
+    }
+
+    /// The place of a key, which mostly is that of its interface's latest record.
+    fn near(&mut self, key: Key) -> usize {
+        let slot = key.parts[INTERFACE].wrapping_add(1) as usize;
+        if let Some(&place) = self.near.get(slot)
+            && self.keys.get(place) == Some(&key)
         {
             return place;
         }
-        let [account, region, interface] = parts.map(|part| part.map(Box::from));
-        self.keys.push(Key {
-            table,
-            account,
-            region,
-            interface,
-        });
-        let place = self.keys.len() - 1;
-        self.latest.push((i64::MIN, 0));
-        self.places.entry(hash).or_default().push(place);
+        let place = self.place(key);
+        if self.near.len() <= slot {
+            self.near.resize(slot + 1, usize::MAX);
+        }
+        self.near[slot] = place;
         place
+    }
+
+    fn place(&mut self, key: Key) -> usize {
+        let next = self.keys.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.keys.push(key);
+            self.latest.push((i64::MIN, 0));
+        }
+        place
+    }
+
+    /// A key's table and texts.
+    fn names(&self, key: Key) -> (&'static str, [Option<&str>; 3]) {
+        let text = |part: usize| self.texts[part].text(key.parts[part]);
+        (self.tables[key.table], [0, 1, 2].map(text))
     }
 
     fn mark(&mut self, place: usize, start: i64, end: i64, delivered: Option<i64>, status: Option<&str>) {
@@ -246,14 +262,16 @@ impl Coverage {
 
     /// Joins what another one saw.
     pub fn join(&mut self, other: Coverage) {
-        let places: Vec<usize> = other
-            .keys
-            .into_iter()
-            .map(|key| {
-                let parts = [&key.account, &key.region, &key.interface].map(|part| part.as_deref());
-                self.place(key.table, parts)
+        let tables: Vec<usize> = other.tables.iter().map(|name| self.table(name)).collect();
+        let texts = [0, 1, 2].map(|part: usize| self.texts[part].adopt(&other.texts[part]));
+        let place = |key: &Key| {
+            let known = |part: usize| texts[part].get(key.parts[part] as usize);
+            self.place(Key {
+                table: tables[key.table],
+                parts: [0, 1, 2].map(|part| known(part).copied().unwrap_or(NULL)),
             })
-            .collect();
+        };
+        let places: Vec<usize> = other.keys.iter().map(place).collect();
         for ((place, hour), seen) in other.hours {
             let entry = self.hour(places[place], hour, seen.first);
             entry.minutes |= seen.minutes;
@@ -269,24 +287,17 @@ impl Coverage {
     /// The rows, in order of time, table and key. `source` is the source's
     /// address; `ingested_at` is microseconds since the epoch.
     pub fn batch(&self, source: &str, ingested_at: i64) -> RecordBatch {
-        let mut rows: Vec<(i64, &Key, &Hour)> = self
+        type Names<'a> = (&'static str, [Option<&'a str>; 3]);
+        let mut rows: Vec<(i64, Names, &Hour)> = self
             .hours
             .iter()
-            .map(|((place, hour), seen)| (*hour, &self.keys[*place], seen))
+            .map(|((place, hour), seen)| (*hour, self.names(self.keys[*place]), seen))
             .collect();
-        rows.sort_by(|(hour, key, _), (other_hour, other, _)| {
-            (hour, key.table, &key.account, &key.region, &key.interface).cmp(&(
-                other_hour,
-                other.table,
-                &other.account,
-                &other.region,
-                &other.interface,
-            ))
-        });
-        let texts = |text: &dyn Fn(&Key) -> Option<&str>| -> ArrayRef {
+        rows.sort_unstable_by_key(|(hour, names, _)| (*hour, *names));
+        let texts = |text: &dyn Fn(&Names) -> Option<String>| -> ArrayRef {
             let mut builder = StringViewBuilder::new().with_deduplicate_strings();
             rows.iter()
-                .for_each(|(_, key, _)| builder.append_option(text(key)));
+                .for_each(|(_, names, _)| builder.append_option(text(names)));
             Arc::new(builder.finish())
         };
         let longs = |value: &dyn Fn(&Hour) -> i64| -> ArrayRef {
@@ -303,11 +314,11 @@ impl Coverage {
         };
         let columns: Vec<ArrayRef> = vec![
             times(&|hour, _| Some(hour * HOUR_MICROS)),
-            texts(&|key| Some(key.table)),
+            texts(&|names| Some(names.0.to_owned())),
             Arc::new(StringViewArray::from(vec![source; rows.len()])),
-            texts(&|key| key.account.as_deref()),
-            texts(&|key| key.region.as_deref()),
-            texts(&|key| key.interface.as_deref()),
+            texts(&|names| names.1[0].map(str::to_owned)),
+            texts(&|names| names.1[1].map(str::to_owned)),
+            texts(&|names| names.1[2].map(str::to_owned)),
             longs(&|hour| hour.minutes as i64),
             longs(&|hour| hour.records),
             longs(&|hour| hour.nodata),

@@ -14,7 +14,7 @@ pub mod block;
 pub mod formats;
 pub mod json;
 pub mod lines;
-mod near;
+pub mod intern;
 pub mod column;
 pub mod rows;
 pub mod text;

@@ -145,6 +145,7 @@ struct Job {
 /// # Errors
 /// An argument makes no sense, or the lake or its state cannot be had.
 pub async fn run(args: Args) -> Result<ExitCode> {
+    crate::memory::keep_buffers();
     let config = Config::load(args.config.as_deref())?;
     let jobs = jobs(&args, &config)?;
     let place = Place::of(args.lake.as_deref(), args.endpoint_url.as_deref(), &config);

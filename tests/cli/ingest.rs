@@ -72,6 +72,24 @@ fn what_was_taken_is_not_taken_again_and_what_is_new_is() {
 }
 
 #[test]
+fn a_day_of_which_there_is_nothing_is_empty() {
+    let desk = desk();
+    desk.run(&["ingest", "logs"]);
+    for sql in [
+        "SELECT interface_id, count(*) FROM vpc_flow WHERE event_date = '1999-01-01' GROUP BY 1",
+        "SELECT interface_id FROM vpc_flow WHERE event_date = '1999-01-01' ORDER BY 1",
+    ] {
+        let run = desk.run(&["sql", sql]);
+        assert_eq!((run.code, run.rows().len()), (0, 0), "{sql}: {}", run.err);
+    }
+    let rows = desk.run(&[
+        "sql",
+        "SELECT count(*) AS n FROM vpc_flow WHERE event_date = '1999-01-01'",
+    ]);
+    assert_eq!(rows.rows(), [json!({"n": 0})]);
+}
+
+#[test]
 fn one_aggregate_does_not_narrow_what_another_sees() {
     let desk = desk();
     for day in 0..6 {

@@ -348,9 +348,9 @@ impl<'a> Texts<'a> {
         )
     }
 
-    /// Whether a row has a value.
-    pub fn says_something(&self) -> bool {
-        self.0.is_some_and(|column| column.null_count() < column.len())
+    /// The column, if it is there and says anything.
+    pub fn column(&self) -> Option<&'a StringViewArray> {
+        self.0.filter(|column| column.null_count() < column.len())
     }
 
     /// The value in this row.

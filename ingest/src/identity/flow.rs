@@ -6,13 +6,12 @@
 //! only the own address is in both: the method `vpc_flow:pair`.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
 use arrow::array::RecordBatch;
 
 use super::claim::{About, Claim, Field, Seen, Texts, Times};
 use super::claims::Origins;
-use crate::near::Near;
+use crate::intern::{Interner, NULL};
 
 /// Text columns that a group of records shares, each with the fact that it is.
 /// The last is the interface's own address, where the direction tells it.
@@ -69,12 +68,18 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// Longest window that is believed: aggregation takes 10 minutes at most.
 const WINDOW_MICROS_MAX: i64 = 20 * 60_000_000;
 
+/// What the records of a group have in common: [`PARTS`] by number, hour, address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    parts: [u32; PARTS.len()],
+    hour: i64,
+    v6: bool,
+}
+
 /// Records of one interface, one task, one hour and one address family.
 #[derive(Debug)]
 struct Group {
-    parts: [Option<Box<str>>; PARTS.len()],
-    hour: i64,
-    v6: bool,
+    key: Key,
     own: Own,
     seen: Seen,
 }
@@ -119,12 +124,24 @@ impl Own {
 }
 
 /// The flow records seen so far, in groups.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flows {
+    texts: [Interner; PARTS.len()],
     groups: Vec<Group>,
-    /// Hash of what mostly tells groups apart, to their places.
-    places: HashMap<u64, Vec<usize>>,
-    hasher: RandomState,
+    places: HashMap<Key, usize>,
+    /// The place that each interface's latest record had, by the number of its text.
+    near: Vec<usize>,
+}
+
+impl Default for Flows {
+    fn default() -> Self {
+        Flows {
+            texts: std::array::from_fn(|_| Interner::default()),
+            groups: Vec::new(),
+            places: HashMap::new(),
+            near: Vec::new(),
+        }
+    }
 }
 
 impl Flows {
@@ -134,46 +151,35 @@ impl Flows {
         let ends = Times::new(batch, "end_time");
         let (sources, targets) = (Texts::new(batch, "srcaddr"), Texts::new(batch, "dstaddr"));
         let directions = Texts::new(batch, "flow_direction");
-        let columns = PARTS.map(|(name, _)| Texts::new(batch, name));
+        let mut codes: [Vec<u32>; OWN] = std::array::from_fn(|_| Vec::new());
+        for (part, codes) in codes.iter_mut().enumerate() {
+            if let Some(column) = Texts::new(batch, PARTS[part].0).column() {
+                self.texts[part].push(column, codes);
+            }
+        }
         let mut origins = Origins::new(batch);
-        // Columns that say nothing in this batch are the same for all of its records.
-        let telling: Vec<usize> = (0..OWN).filter(|&part| columns[part].says_something()).collect();
-        let mut near = Near::new();
         for row in 0..batch.num_rows() {
             let Some(start) = starts.at(row) else { continue };
-            let Some(interface) = columns[0].at(row) else {
+            let mut parts = [NULL; PARTS.len()];
+            for (part, codes) in parts.iter_mut().zip(&codes) {
+                *part = codes.get(row).copied().unwrap_or(NULL);
+            }
+            if parts[0] == NULL {
                 continue;
-            };
+            }
             // Windows without data are coarse, and reach beyond an interface's life.
             let Some((source, target)) = sources.at(row).zip(targets.at(row)) else {
                 continue;
             };
+            // A colon is among the first five characters of every address of version 6.
+            let v6 = source.as_bytes().iter().take(5).any(|byte| *byte == b':');
+            let hour = start.div_euclid(HOUR_MICROS);
             let own = match directions.at(row) {
                 Some("egress") => Some(source),
                 Some("ingress") => Some(target),
                 _ => None,
             };
-            // A colon is among the first five characters of every address of version 6.
-            let v6 = source.as_bytes().iter().take(5).any(|byte| *byte == b':');
-            let hour = start.div_euclid(HOUR_MICROS);
-            let slot = Near::slot(Some(interface), hour);
-            let is_near = |group: &Group| {
-                group.hour == hour
-                    && group.v6 == v6
-                    && group.parts[OWN].as_deref() == own
-                    && telling
-                        .iter()
-                        .all(|&part| group.parts[part].as_deref() == columns[part].at(row))
-            };
-            let place = match near.get(slot) {
-                Some(place) if is_near(&self.groups[place]) => place,
-                _ => {
-                    let mut parts = columns.map(|column| column.at(row));
-                    parts[OWN] = own;
-                    self.place(hour, v6, &parts, || origins.seen(row, start, start))
-                }
-            };
-            near.set(slot, place);
+            let place = self.near(Key { parts, hour, v6 }, own, || origins.seen(row, start, start));
             let end = ends
                 .at(row)
                 .unwrap_or(start)
@@ -189,47 +195,48 @@ impl Flows {
         }
     }
 
-    fn is(&self, place: usize, hour: i64, v6: bool, parts: &[Option<&str>; PARTS.len()]) -> bool {
-        let group = &self.groups[place];
-        group.hour == hour
-            && group.v6 == v6
-            && group
-                .parts
-                .iter()
-                .zip(parts)
-                .all(|(mine, other)| mine.as_deref() == *other)
+    /// The place of a key, which mostly is that of its interface's latest record. `own` is what
+    /// the key does not have yet: the number of the own address.
+    fn near(&mut self, mut key: Key, own: Option<&str>, seen: impl FnOnce() -> Seen) -> usize {
+        let slot = key.parts[0] as usize;
+        if let Some(group) = self.near.get(slot).and_then(|&place| self.groups.get(place)) {
+            key.parts[OWN] = group.key.parts[OWN];
+            if group.key == key && self.texts[OWN].text(key.parts[OWN]) == own {
+                return self.near[slot];
+            }
+        }
+        key.parts[OWN] = self.texts[OWN].code(own);
+        let place = self.place(key, seen);
+        if self.near.len() <= slot {
+            self.near.resize(slot + 1, usize::MAX);
+        }
+        self.near[slot] = place;
+        place
     }
 
-    fn place(
-        &mut self,
-        hour: i64,
-        v6: bool,
-        parts: &[Option<&str>; PARTS.len()],
-        seen: impl FnOnce() -> Seen,
-    ) -> usize {
-        let hash = self.hasher.hash_one((hour, v6, parts[0], parts[1]));
-        if let Some(places) = self.places.get(&hash)
-            && let Some(&place) = places.iter().find(|&&place| self.is(place, hour, v6, parts))
-        {
-            return place;
+    fn place(&mut self, key: Key, seen: impl FnOnce() -> Seen) -> usize {
+        let next = self.groups.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.groups.push(Group {
+                key,
+                own: Own::Any,
+                seen: seen(),
+            });
         }
-        self.groups.push(Group {
-            parts: parts.map(|part| part.map(Box::from)),
-            hour,
-            v6,
-            own: Own::Any,
-            seen: seen(),
-        });
-        let place = self.groups.len() - 1;
-        self.places.entry(hash).or_default().push(place);
         place
     }
 
     /// Joins what another one saw.
     pub fn join(&mut self, other: Flows) {
-        for group in other.groups {
-            let parts: [Option<&str>; PARTS.len()] = std::array::from_fn(|part| group.parts[part].as_deref());
-            let place = self.place(group.hour, group.v6, &parts, || group.seen.clone());
+        let texts: [Vec<u32>; PARTS.len()] =
+            std::array::from_fn(|part| self.texts[part].adopt(&other.texts[part]));
+        for group in &other.groups {
+            let parts = std::array::from_fn(|part| {
+                let known = texts[part].get(group.key.parts[part] as usize);
+                known.copied().unwrap_or(NULL)
+            });
+            let place = self.place(Key { parts, ..group.key }, || group.seen.clone());
             let mine = &mut self.groups[place];
             mine.seen.join(&group.seen);
             match &group.own {
@@ -253,8 +260,8 @@ impl Flows {
                 _ => PAIR,
             };
             let mut claim = Claim::new(About::Interface, method);
-            for ((_, field), part) in PARTS.iter().zip(&group.parts) {
-                claim = claim.with(*field, part.as_deref());
+            for (part, (_, field)) in PARTS.iter().enumerate() {
+                claim = claim.with(*field, self.texts[part].text(group.key.parts[part]));
             }
             claim = match &group.own {
                 Own::Any => claim,

@@ -1,0 +1,265 @@
+//! Each distinct text of a column once, under a number.
+//!
+//! Comparing and hashing numbers instead of texts is what makes work on every record cheap. Texts are
+//! looked up by their view: a short one is told by it, of a long one it has length and prefix.
+
+use std::hash::{BuildHasher, RandomState};
+
+use arrow::array::{Array, StringViewArray, make_view};
+use arrow::buffer::Buffer;
+
+/// In place of a text's number where there is none.
+pub const NULL: u32 = u32::MAX;
+
+/// Longest text that a view holds in itself.
+const INLINE_MAX: u32 = 12;
+
+/// Where a text lies among the bytes.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    length: u32,
+}
+
+/// Distinct texts, in the order in which they came.
+#[derive(Debug)]
+pub struct Interner {
+    places: Vec<Place>,
+    bytes: Vec<u8>,
+    /// What tells a text from others: the view of a short one, length, prefix and hash of a long
+    /// one. Empty once texts are not looked up.
+    keys: Vec<u128>,
+    /// Open addressing: a text's number + 1, or 0. Empty once texts are not looked up.
+    slots: Vec<u32>,
+    /// Log text is chosen by strangers: without a secret they could choose it to collide.
+    seed: u64,
+    /// Every text is taken for a new one.
+    blind: bool,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        Interner::new(false)
+    }
+}
+
+impl Interner {
+    /// No texts. A `blind` one appends without a look: for columns that hardly repeat a text.
+    pub fn new(blind: bool) -> Self {
+        Interner {
+            places: Vec::new(),
+            bytes: Vec::new(),
+            keys: Vec::new(),
+            slots: Vec::new(),
+            seed: RandomState::new().hash_one(0u64),
+            blind,
+        }
+    }
+
+    /// Looks no text up any more: each is a new one from now on.
+    pub fn go_blind(&mut self) {
+        self.blind = true;
+        self.keys = Vec::new();
+        self.slots = Vec::new();
+    }
+
+    /// Whether texts are taken for new ones without a look.
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The text with number `code`.
+    #[inline]
+    pub fn value(&self, code: u32) -> &[u8] {
+        let place = self.places[code as usize];
+        &self.bytes[place.offset as usize..][..place.length as usize]
+    }
+
+    /// The text with number `code`; none for [`NULL`].
+    pub fn text(&self, code: u32) -> Option<&str> {
+        (code != NULL).then(|| std::str::from_utf8(self.value(code)).unwrap_or_default())
+    }
+
+    /// Bytes of memory.
+    pub fn held(&self) -> usize {
+        self.places.len() * 16 + self.keys.len() * 16 + self.slots.len() * 4 + self.bytes.len()
+    }
+
+    /// Appends the number of each row's text to `codes`.
+    pub fn push(&mut self, array: &StringViewArray, codes: &mut Vec<u32>) {
+        let buffers = array.data_buffers();
+        // Equal views of one array are equal text: a constant column costs one look-up.
+        let mut last = (0, NULL);
+        let mut code_of = |this: &mut Self, view: u128| {
+            if last.1 == NULL || last.0 != view {
+                last = (view, this.code_of(view, buffers));
+            }
+            last.1
+        };
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => codes.extend(array.views().iter().map(|&view| code_of(self, view))),
+            Some(nulls) => {
+                codes.extend(array.views().iter().zip(nulls).map(|(&view, valid)| match valid {
+                    true => code_of(self, view),
+                    false => NULL,
+                }));
+            }
+        }
+    }
+
+    /// The number of a text.
+    pub fn code(&mut self, text: Option<&str>) -> u32 {
+        match text.map(str::as_bytes) {
+            None => NULL,
+            Some(text) => {
+                let view = make_view(text, 0, 0);
+                match text.len() <= INLINE_MAX as usize {
+                    true => self.intern(view, text),
+                    false => self.intern(self.long_key(view, text), text),
+                }
+            }
+        }
+    }
+
+    /// The numbers that another one's texts have here, by their numbers there.
+    pub fn adopt(&mut self, other: &Interner) -> Vec<u32> {
+        (0..other.len() as u32)
+            .map(|code| self.code(other.text(code)))
+            .collect()
+    }
+
+    /// The number of the text that a view tells of.
+    #[inline]
+    fn code_of(&mut self, view: u128, buffers: &[Buffer]) -> u32 {
+        let length = view as u32;
+        if length <= INLINE_MAX {
+            let short = view.to_le_bytes();
+            return self.intern(view, &short[4..4 + length as usize]);
+        }
+        let buffer = &buffers[(view >> 64) as u32 as usize];
+        let text = &buffer[(view >> 96) as usize..][..length as usize];
+        self.intern(self.long_key(view, text), text)
+    }
+
+    /// What tells a long text from others: length, prefix and hash.
+    #[inline]
+    fn long_key(&self, view: u128, text: &[u8]) -> u128 {
+        (view as u64) as u128 | (self.hash(text) as u128) << 64
+    }
+
+    /// Hash of a text longer than a view holds.
+    #[inline]
+    fn hash(&self, text: &[u8]) -> u64 {
+        let mut hash = self.seed ^ text.len() as u64;
+        let (chunks, _) = text[..text.len() - 1].as_chunks::<16>();
+        for chunk in chunks {
+            hash = mix(hash ^ word(chunk, 0), word(chunk, 8) ^ STIR);
+        }
+        // The last 16 bytes, which overlap with what was taken; or of 13 to 15, both ends.
+        let end = text.len() - 8;
+        mix(hash ^ word(text, end.saturating_sub(8)), word(text, end) ^ STIR)
+    }
+
+    #[inline]
+    fn intern(&mut self, key: u128, text: &[u8]) -> u32 {
+        if self.blind {
+            return self.append(text);
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![0; 1024];
+        }
+        let hash = mix(key as u64 ^ self.seed, (key >> 64) as u64 ^ STIR);
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = self.slots[slot];
+            if entry == 0 {
+                break;
+            }
+            let code = entry - 1;
+            if self.keys[code as usize] == key && (key as u32 <= INLINE_MAX || self.value(code) == text) {
+                return code;
+            }
+            slot = (slot + 1) & mask;
+        }
+        let code = self.append(text);
+        self.keys.push(key);
+        self.slots[slot] = code + 1;
+        if self.keys.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        code
+    }
+
+    fn append(&mut self, text: &[u8]) -> u32 {
+        let code = self.places.len() as u32;
+        self.places.push(Place {
+            offset: self.bytes.len() as u64,
+            length: text.len() as u32,
+        });
+        self.bytes.extend_from_slice(text);
+        code
+    }
+
+    fn grow(&mut self) {
+        let slots = self.slots.len() * 4;
+        let mask = slots - 1;
+        self.slots = vec![0; slots];
+        for (code, &key) in self.keys.iter().enumerate() {
+            let mut slot = mix(key as u64 ^ self.seed, (key >> 64) as u64 ^ STIR) as usize & mask;
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            self.slots[slot] = code as u32 + 1;
+        }
+    }
+}
+
+/// An odd number without a pattern: digits of the golden ratio.
+const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[inline]
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b | 1);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_one_number_however_it_comes() {
+        let long = "a text that no view holds in itself";
+        let array = StringViewArray::from(vec![Some("short"), None, Some(long), Some(""), Some("short")]);
+        let mut texts = Interner::default();
+        let mut codes = Vec::new();
+        texts.push(&array, &mut codes);
+        assert_eq!(codes, [0, NULL, 1, 2, 0]);
+        assert_eq!(
+            [texts.code(Some(long)), texts.code(Some("")), texts.code(None)],
+            [1, 2, NULL]
+        );
+        let mut other = Interner::default();
+        other.code(Some("another"));
+        assert_eq!(other.adopt(&texts), [1, 2, 3]);
+        assert_eq!((other.text(2), other.text(NULL)), (Some(long), None));
+    }
+}
