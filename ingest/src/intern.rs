@@ -109,10 +109,12 @@ impl Interner {
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
             None => codes.extend(array.views().iter().map(|&view| code_of(self, view))),
             Some(nulls) => {
-                codes.extend(array.views().iter().zip(nulls).map(|(&view, valid)| match valid {
-                    true => code_of(self, view),
-                    false => NULL,
-                }));
+                let start = codes.len();
+                codes.resize(start + array.len(), NULL);
+                let rows = codes[start..].iter_mut().zip(array.views()).zip(nulls);
+                for ((code, &view), _) in rows.filter(|(_, valid)| *valid) {
+                    *code = code_of(self, view);
+                }
             }
         }
     }

@@ -11,7 +11,8 @@ FROM (
     SELECT
         *,
         CASE direction WHEN 'egress' THEN srcaddr ELSE dstaddr END AS own,
-        CASE direction WHEN 'egress' THEN dstaddr ELSE srcaddr END AS peer,
+        -- Who it is in the end, and not the gateway on the way.
+        CASE direction WHEN 'egress' THEN coalesce(pkt_dstaddr, dstaddr) ELSE coalesce(pkt_srcaddr, srcaddr) END AS peer,
         CASE direction WHEN 'egress' THEN pkt_dst_aws_service ELSE pkt_src_aws_service END AS service,
         -- SYN without ACK opens, SYN-ACK answers; in the middle of a connection, and without flags,
         -- the lower port is the server's.
@@ -27,7 +28,7 @@ FROM (
             coalesce(f.end_time, f.event_time) AS last_seen,
             {workload} AS entity,
             f.interface_id, f.srcaddr, f.dstaddr, f.srcport, f.dstport, f.protocol, f.bytes, f.packets, f.action,
-            f.tcp_flags, f.pkt_src_aws_service, f.pkt_dst_aws_service,
+            f.tcp_flags, f.pkt_srcaddr, f.pkt_dstaddr, f.pkt_src_aws_service, f.pkt_dst_aws_service,
             coalesce(
                 f.flow_direction,
                 CASE own_address.address WHEN f.srcaddr THEN 'egress' WHEN f.dstaddr THEN 'ingress' END
@@ -50,6 +51,13 @@ FROM (
             )
             GROUP BY its_interface
         ) AS own_address ON own_address.its_interface = f.interface_id AND f.flow_direction IS NULL
-        WHERE f.log_status = 'OK'
+        -- A NAT gateway passes on what others said: packets for the public come in at its own address.
+        LEFT JOIN (
+            SELECT DISTINCT interface_id AS gateway
+            FROM vpc_flow
+            WHERE interface_type = 'nat_gateway'
+               OR (flow_direction = 'ingress' AND pkt_dstaddr <> dstaddr AND is_private_ip(dstaddr) AND NOT is_private_ip(pkt_dstaddr))
+        ) AS gateways ON gateways.gateway = f.interface_id
+        WHERE f.log_status = 'OK' AND gateways.gateway IS NULL
     )
 )

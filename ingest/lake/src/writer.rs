@@ -52,7 +52,7 @@ impl Default for WriterSettings {
         WriterSettings {
             // Twice as many write files of the same size a row, and take 100 MB more.
             run_rows_max: 1 << 19,
-            run_bytes_max: 128 << 20,
+            run_bytes_max: 96 << 20,
             row_group_rows_max: 1 << 20,
             encodes_max: 1,
             encode_threads: 2,

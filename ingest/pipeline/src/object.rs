@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::Utc;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
@@ -371,20 +371,25 @@ impl Head {
         length: usize,
         input: &mut BoxStream<'static, Result<Bytes, Error>>,
     ) -> Result<Head, Error> {
-        let mut bytes = BytesMut::from(self.bytes);
-        while bytes.len() < length {
+        let mut held = self.bytes.len();
+        let mut chunks = vec![self.bytes];
+        let mut whole = false;
+        while held < length && !whole {
             match input.try_next().await? {
-                None => {
-                    let bytes = bytes.freeze();
-                    return Ok(Head { bytes, whole: true });
+                Some(next) => {
+                    held += next.len();
+                    chunks.push(next);
                 }
-                // The first chunk is often all that is needed, and then nothing is copied.
-                Some(next) if bytes.is_empty() => bytes = BytesMut::from(next),
-                Some(next) => bytes.extend_from_slice(&next),
+                None => whole = true,
             }
         }
-        let bytes = bytes.freeze();
-        Ok(Head { bytes, whole: false })
+        // One chunk is often all that there is, and then nothing is copied.
+        chunks.retain(|chunk| !chunk.is_empty());
+        let bytes = match chunks.len() {
+            0 | 1 => chunks.pop().unwrap_or_default(),
+            _ => Bytes::from(chunks.concat()),
+        };
+        Ok(Head { bytes, whole })
     }
 }
 
