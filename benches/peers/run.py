@@ -70,7 +70,8 @@ def normal(text):
 def prepare(args):
     """Builds trailhound, generates the logs, installs the peers: (trailhound, python, folders by table, versions)."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    subprocess.run(["cargo", "build", "--release", "--bins", "--example", "generate"], cwd=ROOT, check=True)
+    if not args.trailhound or not args.data.exists():
+        subprocess.run(["cargo", "build", "--release", "--bins", "--example", "generate"], cwd=ROOT, check=True)
     trailhound = args.trailhound or target / "release" / "trailhound"
     folders = {"vpc_flow": args.data / "flow", "cloudtrail": args.data / "cloudtrail"}
     for kind, folder in (("flow", folders["vpc_flow"]), ("cloudtrail", folders["cloudtrail"])):

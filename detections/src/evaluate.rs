@@ -16,11 +16,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use trailhound_ingest::baselines;
 use trailhound_query::declared::declared_named;
 use trailhound_query::{Session, connections};
@@ -93,7 +94,6 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
     let (rules, not_run) = runnable(session, rules);
     let (state, needs) = plan_all(session, &rules).await?;
     let (tables, unbuilt) = hold_all(session, &needs, &rules).await?;
-    let context = planning::context_with(state, &tables).map_err(Error::catalog)?;
     let covered = coverage(session, &needs, asked).await?;
     let mut outcome = Outcome {
         alerts: Vec::new(),
@@ -101,27 +101,41 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
         not_run,
         covered,
     };
+    let mut judged = Vec::new();
     for rule in rules {
         let parts: Vec<Coverage> = rule
             .reads
             .iter()
             .filter_map(|table| outcome.covered.get(table).cloned())
             .collect();
-        let Some(coverage) = Coverage::all(&parts) else {
-            outcome.not_run.push(NotRun {
+        match Coverage::all(&parts) {
+            Some(coverage) => judged.push((rule, coverage)),
+            None => outcome.not_run.push(NotRun {
                 rule: rule.id.clone(),
                 why: format!("no records in {}", rule.reads.join(", ")),
-            });
-            continue;
-        };
-        let findings = findings(&context, rule, &coverage).await?;
+            }),
+        }
+    }
+    // Most steps of a rule keep one core busy, so as many rules run at once as there are cores.
+    let at_once = state.config().target_partitions();
+    let mut runs = stream::iter(judged.iter().map(|(rule, coverage)| {
+        let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog);
+        let (rule, coverage) = (Rule::clone(rule), coverage.clone());
+        SpawnedTask::spawn(async move { findings(&context?, &rule, &coverage).await })
+    }))
+    .buffered(at_once);
+    for (rule, coverage) in &judged {
+        let run = runs.next().await.transpose();
+        let findings = run
+            .map_err(|error| Error::query(&rule.file, error))?
+            .unwrap_or_else(|| Ok(Vec::new()))?;
         let count = findings.len();
         let episodes = dedup::episodes(rule.quiet, findings);
         outcome.ran.push(Ran {
             rule: rule.id.clone(),
             findings: count,
             alerts: episodes.len(),
-            remark: remark(rule, &coverage, &unbuilt),
+            remark: remark(rule, coverage, &unbuilt),
         });
         outcome.alerts.extend(
             episodes
@@ -129,6 +143,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
                 .map(|episode| Alert::new(rule, episode, coverage.clone())),
         );
     }
+    drop(runs);
     alert::sort(&mut outcome.alerts);
     Ok(outcome)
 }
@@ -307,24 +322,8 @@ async fn coverage(
     Ok(covered)
 }
 
+/// The rows of the rule. What it names twice is computed once, and kept in the context, which is its own.
 async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) -> Result<Vec<Finding>> {
-    let mut kept = Vec::new();
-    let findings = findings_of(context, rule, coverage, &mut kept).await;
-    for name in kept {
-        context
-            .deregister_table(name.as_str())
-            .map_err(|error| planning::sql_error(rule, &error, &[]))?;
-    }
-    findings
-}
-
-/// The rows of the rule. The names of tables that it leaves behind go to `kept`.
-async fn findings_of(
-    context: &SessionContext,
-    rule: &Rule,
-    coverage: &Coverage,
-    kept: &mut Vec<String>,
-) -> Result<Vec<Finding>> {
     let wrong = |error| planning::sql_error(rule, &error, &[]);
     let query = planning::query_of(context, rule)?;
     let (steps, rest) = shared::split(&query, |name| context.table_exist(name).unwrap_or(true));
@@ -334,7 +333,6 @@ async fn findings_of(
         context
             .register_table(step.name.as_str(), Arc::new(held))
             .map_err(wrong)?;
-        kept.push(step.name);
     }
     let frame = bound(context, &rest, rule, coverage).await?;
     let mut stream = frame.execute_stream().await.map_err(wrong)?;

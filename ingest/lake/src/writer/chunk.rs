@@ -62,6 +62,12 @@ pub(super) struct Chunk {
     pub nulls: u64,
 }
 
+/// Columns that compression makes smaller by less than one part in so many are left as they are.
+const WORTHWHILE: usize = 20;
+
+/// Below this many bytes compression costs nothing worth counting.
+const PAGE_MIN: usize = 4096;
+
 /// Packs columns; keeps its compressor from one to the next.
 pub(super) struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
@@ -191,17 +197,30 @@ impl Packer {
 
     /// About how many bytes the values will take.
     fn trial(&mut self, values: &dyn Values) -> Result<usize> {
+        Ok(self.sizes(values)?.1)
+    }
+
+    /// About how many bytes the values take as they are, and compressed, told from some in their middle.
+    fn sizes(&mut self, values: &dyn Values) -> Result<(usize, usize)> {
         let count = values.len();
         let some = count.min(TRIAL);
         if some == 0 {
-            return Ok(0);
+            return Ok((0, 0));
         }
         let start = (count - some) / 2;
         let mut page = Vec::new();
         values.encode(start..start + some, &mut page);
         let packed = self.compressor.compress(&page)?.len();
-        let dictionary = values.dictionary().map_or(0, |(bytes, _)| bytes.len() / 2);
-        Ok((packed as u64 * count as u64 / some as u64) as usize + dictionary)
+        let dictionary = values.dictionary().map_or(0, |(bytes, _)| bytes.len());
+        let all = |bytes: usize| (bytes as u64 * count as u64 / some as u64) as usize;
+        Ok((all(page.len()) + dictionary, all(packed) + dictionary / 2))
+    }
+
+    fn packed(&mut self, bytes: &[u8], packs: bool) -> Result<Vec<u8>> {
+        match packs {
+            true => Ok(self.compressor.compress(bytes)?),
+            false => Ok(bytes.to_vec()),
+        }
     }
 
     fn write(
@@ -212,6 +231,10 @@ impl Packer {
         describe: &ColumnDescPtr,
         bloom_filter: Option<Sbbf>,
     ) -> Result<Chunk> {
+        // Ports and the like are noise that no compressor makes smaller: then neither they who
+        // write nor they who read should pay for the attempt.
+        let (plain, packed) = self.sizes(values)?;
+        let packs = packed + plain / WORTHWHILE < plain || plain < PAGE_MIN;
         let mut sink = TrackedWrite::new(Vec::new());
         let mut pages = SerializedPageWriter::new(&mut sink);
         let mut index = ColumnIndexBuilder::new(describe.physical_type());
@@ -223,7 +246,7 @@ impl Packer {
         let mut bounds = Found::Nothing;
         if let Some((bytes, count)) = values.dictionary() {
             let page = Page::DictionaryPage {
-                buf: self.compressor.compress(bytes)?.into(),
+                buf: self.packed(bytes, packs)?.into(),
                 num_values: count as u32,
                 encoding: Encoding::PLAIN,
                 is_sorted: true,
@@ -246,7 +269,7 @@ impl Packer {
             }
             values.encode(value..end_value, &mut buffer);
             let page = Page::DataPage {
-                buf: self.compressor.compress(&buffer)?.into(),
+                buf: self.packed(&buffer, packs)?.into(),
                 num_values: (end_row - row) as u32,
                 encoding: values.encoding(),
                 def_level_encoding: Encoding::RLE,
@@ -297,8 +320,12 @@ impl Packer {
             _ => None,
         };
         let nulls = (rows - values.len()) as u64;
+        let compression = match packs {
+            true => Compression::ZSTD(ZstdLevel::try_new(self.level)?),
+            false => Compression::UNCOMPRESSED,
+        };
         let mut meta = ColumnChunkMetaData::builder(describe.clone())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.level)?))
+            .set_compression(compression)
             .set_num_values(rows as i64)
             .set_total_compressed_size(bytes.len() as i64)
             .set_total_uncompressed_size(uncompressed as i64)
