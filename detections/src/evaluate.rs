@@ -10,7 +10,7 @@
 //! themselves run over the few rows that are left. A rule whose table is not
 //! there is not run, and said so: silence must not look like an all-clear.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -21,7 +21,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use trailhound_ingest::baselines;
 use trailhound_query::declared::declared_named;
 use trailhound_query::{Session, connections};
@@ -118,17 +118,22 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
     }
     // Most steps of a rule keep one core busy, so as many rules run at once as there are cores.
     let at_once = state.config().target_partitions();
-    let mut runs = stream::iter(judged.iter().map(|(rule, coverage)| {
-        let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog);
-        let (rule, coverage) = (Rule::clone(rule), coverage.clone());
-        SpawnedTask::spawn(async move { findings(&context?, &rule, &coverage).await })
-    }))
-    .buffered(at_once);
+    let mut next = judged.iter();
+    let mut running = VecDeque::new();
     for (rule, coverage) in &judged {
-        let run = runs.next().await.transpose();
-        let findings = run
-            .map_err(|error| Error::query(&rule.file, error))?
-            .unwrap_or_else(|| Ok(Vec::new()))?;
+        while running.len() < at_once
+            && let Some((rule, coverage)) = next.next()
+        {
+            let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog)?;
+            let (rule, coverage) = (Rule::clone(rule), coverage.clone());
+            running.push_back(SpawnedTask::spawn(async move {
+                findings(&context, &rule, &coverage).await
+            }));
+        }
+        let findings = match running.pop_front() {
+            Some(task) => task.await.map_err(|error| Error::query(&rule.file, error))??,
+            None => Vec::new(),
+        };
         let count = findings.len();
         let episodes = dedup::episodes(rule.quiet, findings);
         outcome.ran.push(Ran {
@@ -143,7 +148,6 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
                 .map(|episode| Alert::new(rule, episode, coverage.clone())),
         );
     }
-    drop(runs);
     alert::sort(&mut outcome.alerts);
     Ok(outcome)
 }

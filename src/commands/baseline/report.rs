@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use trailhound_detections::baseline::books::{self, Approval, Version};
 use trailhound_detections::baseline::read::{self, Difference, Row};
 use trailhound_detections::baseline::{Definition, Kind};
@@ -188,7 +188,7 @@ async fn gather(opened: &Opened, since: Option<i64>) -> Result<Report> {
         entry.excluded += day.excluded;
     }
     Ok(Report {
-        made_at: Utc::now(),
+        made_at: Utc::now().trunc_subsecs(0),
         lake: opened.lake.root().to_string(),
         frozen: opened.in_force.frozen,
         latest,

@@ -26,7 +26,7 @@ th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-num
 .weeks{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem}figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem;break-inside:avoid}
 figcaption{font-size:.85rem;margin-bottom:.3rem;overflow-wrap:anywhere}svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:9px system-ui,sans-serif}
 .cell{fill:var(--mark)}.frame{fill:none;stroke:var(--line)}.seen{fill:var(--mark)}.blind{fill:var(--warn)}.none{fill:var(--line)}
-@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--back:#fff;--card:#fff;--mark:#1f5fa8;--warn:#a4480c;--bad:#a01c2c;--good:#216e39}body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid}tr{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
+@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--back:#fff;--card:#fff;--mark:#1f5fa8;--warn:#a4480c;--bad:#a01c2c;--good:#216e39}body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid}tr,.fact{break-inside:avoid}table{font-size:8pt}th,td{padding:.2em .35em}.scroll{overflow:visible}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
 
 /// Text that cannot be markup, with what cannot be seen made visible.
 fn escape(text: &str) -> String {
