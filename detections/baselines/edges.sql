@@ -17,13 +17,14 @@
 -- [measures.protocol]
 -- about = "IP protocol number in either direction"
 
--- Which workload had an address that day; of several, the one with the most records.
+-- Which workload had an address that day; of several, the one with the most records. Interfaces come and go, so
+-- what only they name goes by its network.
 WITH whose AS (
     SELECT address, first_value(owner ORDER BY records DESC, owner) AS owner
     FROM (
         SELECT own AS address, entity AS owner, count(*) AS records
         FROM ({flows})
-        WHERE direction = 'egress'
+        WHERE direction = 'egress' AND entity NOT LIKE 'eni-%'
         GROUP BY own, entity
     )
     GROUP BY address

@@ -38,7 +38,7 @@ Examples:
     $ trailhound detect --from cloudtrail=AWSLogs/ --format ocsf --output findings.ndjson
 
   From cron or a systemd timer: what came into the lake since the last run, no alert twice, one line at the end:
-    $ trailhound detect --job hourly --quiet --lake /srv/lake --output alerts-$(date +%F-%H%M).ndjson
+    $ trailhound detect --job hourly --quiet --lake /srv/lake --output alerts.ndjson
 
   With rules of your own, or changed ones, beside those in the program:
     $ trailhound detect --from vpc_flow=logs/ --rules my-rules/";

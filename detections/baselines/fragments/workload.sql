@@ -1,2 +1,2 @@
 -- The workload that an interface works for: never a bare address. One place says how.
-coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id)
+coalesce(ecs_service_name, percent_decode(asg_tag), interface_id)

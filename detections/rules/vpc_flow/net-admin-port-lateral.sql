@@ -13,8 +13,8 @@
 -- message  = "{source} connected to {target} on {port}, not once in the {before}: {packets} packets, {bytes} bytes{why}"
 -- impact   = ["source", "target", "interface_id"]
 -- misses   = """
---   Connections from a source that already used that port on that service, subnet or network (/24). What one host
---   of a subnet or group did while the baseline learnt is known of all of them. Where baseline_edges does not
+--   Connections from a source that already used that port on that service or network (/24). What one host
+--   of a group did while the baseline learnt is known of all of them. Where baseline_edges does not
 --   know the source's workload for 14 days, the first six hours of the window; so it is always for logs without
 --   flow-direction, and for sources without flow logs of their own. Systems Manager sessions, which go out and not in. Other ports than the listed ones.
 --   Without tcp-flags the side that began is guessed by port."""
@@ -26,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id) AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id) AS workload,
         ecs_service_name, ecs_task_definition_arn AS definition, interface_id, flow_direction,
         srcaddr, dstaddr, srcport, dstport, tcp_flags, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
@@ -91,7 +91,7 @@ named AS (
         coalesce(s.owner, sd.owner) AS workload,
         s.service IS NOT NULL AS is_service,
         coalesce(
-            t.owner, td.owner,
+            CASE WHEN t.owner NOT LIKE 'eni-%' THEN t.owner END, CASE WHEN td.owner NOT LIKE 'eni-%' THEN td.owner END,
             CASE
                 WHEN c.dstaddr LIKE '%:%' THEN regexp_replace(c.dstaddr, '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
                 ELSE regexp_replace(c.dstaddr, '[.][0-9]+$', '.0/24')
@@ -151,7 +151,7 @@ habits AS (
 fresh AS (
     SELECT
         h.source, h.target, h.dstport, h.is_service, h.since, h.learnt_since, h.learnt_until, h.first_seen,
-        -- Who used it elsewhere: the source itself, or its group or subnet.
+        -- Who used it elsewhere: the source itself, or its group.
         CASE
             WHEN h.first_seen >= b.first_seen + CAST($learn AS INTERVAL) THEN 'it'
             WHEN h.first_seen >= b.learnt + CAST($learn AS INTERVAL) THEN CASE WHEN h.is_service THEN 'it' ELSE h.workload END

@@ -15,8 +15,8 @@
 -- misses   = """
 --   The VPC's own resolver, which flow logs never show, and so a tunnel through it. Resolvers by HTTPS
 --   that are not among the well-known ones. Resolvers inside. Another resolver in a network (/24) that was learnt
---   on that port, unless it takes as much as a tunnel. Nothing is learnt of records that name no service, group,
---   subnet or interface."""
+--   on that port, unless it takes as much as a tunnel. Nothing is learnt of records that name no service, group
+--   or interface."""
 -- false_positives = """
 --   Resolvers of your own outside: name their addresses in the table own_addresses. What baseline_edges knows is
 --   silent without much volume; where it does not know the workload for 14 days, what was so from the first hours
@@ -25,7 +25,7 @@
 WITH flows AS (
     SELECT
         -- Both named as baselines do.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
             WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'
@@ -133,7 +133,7 @@ peaks AS (
 history AS (
     SELECT w.workload, least(w.since, l.since) AS since
     FROM (
-        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload, min(start_time) AS since
+        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload, min(start_time) AS since
         FROM vpc_flow
         WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1

@@ -16,7 +16,7 @@
 --   Less than 100 MB. Destinations in a network (/24) that the workload knows for a day, and in AWS's own
 --   ranges other than customers' addresses: somebody else's bucket is one of those. Data that is fetched from
 --   outside, as from a server of yours. Where baseline_edges does not know the workload for 14 days, the first
---   six hours of the window. Nothing is learnt of records that name no service, group, subnet or interface."""
+--   six hours of the window. Nothing is learnt of records that name no service, group or interface."""
 -- false_positives = """
 --   A new supplier for backups, telemetry or files. Workloads that send much to ever new destinations: what five
 --   first days within the window took is usual, but how much passed on earlier ones was not learnt. Three or more workloads that begin with the same
@@ -25,7 +25,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         -- The side outside, where no direction says it, is the one that is not private.
         coalesce(flow_direction = 'egress', NOT is_private_ip(dstaddr)) AS is_out,
         CASE WHEN coalesce(flow_direction = 'egress', NOT is_private_ip(dstaddr)) THEN coalesce(pkt_dstaddr, dstaddr) ELSE coalesce(pkt_srcaddr, srcaddr) END AS address,

@@ -16,7 +16,7 @@
 --   Less than 30 hosts an hour. Calls that go on to mostly the same hosts, with few others beside them.
 --   Where baseline_volumes has no ripe norm of the workload for that hour, it is compared with the earlier hours of
 --   the window, and a day of those is silent. Where it has one, calls that were refused, which are not learnt:
---   net-reject-spike looks at those. Nothing is learnt of records that name no service, group, subnet or
+--   net-reject-spike looks at those. Nothing is learnt of records that name no service, group or
 --   interface. Without tcp-flags the side that began is guessed by port."""
 -- false_positives = """
 --   Crawlers, webhooks, monitoring that begins. It is a hint to hunt with, not a finding."""
@@ -24,7 +24,7 @@
 WITH pairs AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         date_bin(INTERVAL '1 hour', start_time) AS hour,
         dstaddr,
         -- Who began: by flags, or else the side with the higher port.
@@ -170,7 +170,7 @@ SELECT
     min(v.region) AS region
 FROM found f
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') = f.workload
+    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') = f.workload
    AND date_bin(INTERVAL '1 hour', v.start_time) = f.hour
 WHERE v.protocol IN (6, 17)
   AND coalesce(v.flow_direction, 'egress') = 'egress'

@@ -16,7 +16,7 @@
 --   Peers in AWS's own ranges other than customers' addresses, and those in a network that the
 --   workload already calls on that port. A workload that baseline_edges does not know for 14 days is
 --   compared with the window alone, and its first six hours there say nothing. Records that name no service,
---   group, subnet or interface, which nothing is learnt of. Without tcp-flags in the log the side that began is
+--   group or interface, which nothing is learnt of. Without tcp-flags in the log the side that began is
 --   guessed by port."""
 -- false_positives = """
 --   A release that uses a new service outside. What happens less often than every 45 days, or where nothing was
@@ -26,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         interface_id, srcaddr, account_id, region, protocol, dstport, srcport, bytes, tcp_flags,
         coalesce(pkt_dstaddr, dstaddr) AS dstaddr,
         dstaddr AS hop,

@@ -13,11 +13,10 @@
 -- message  = "{workload} began to call {target} on port {dstport}, not once in the {before}: {records} record(s), {bytes} bytes{why}"
 -- impact   = ["workload", "target", "interface_id"]
 -- misses   = """
---   A call to another task of a service, another host of a subnet, or another address of a network (/24) without
---   flow logs, that the workload already calls on that port. Calls between hosts of one subnet
---   that no service or group names. Where baseline_edges does not know the workload for
+--   A call to another task of a service, or to another address of a network (/24) without service or group,
+--   that the workload already calls on that port. Where baseline_edges does not know the workload for
 --   14 days, the first six hours of the window; so it is always for logs without flow-direction, and for records
---   that name no service, group, subnet or interface. Calls from where no flow log is taken. Without tcp-flags
+--   that name no service, group or interface. Calls from where no flow log is taken. Without tcp-flags
 --   the side that began is guessed by port."""
 -- false_positives = """
 --   A release that uses another service of yours: within an hour of a new task definition a call to a
@@ -27,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         ecs_service_name, ecs_task_definition_arn AS definition, flow_direction, interface_id,
         srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
@@ -48,7 +47,8 @@ definitions AS (
 owners AS (
     SELECT srcaddr AS address, slot, workload AS owner, max(ecs_service_name) AS service, count(*) AS records
     FROM flows
-    WHERE flow_direction = 'egress' AND workload <> 'unknown'
+    -- Interfaces come and go: what only they name goes by its network, as in the baseline.
+    WHERE flow_direction = 'egress' AND workload <> 'unknown' AND workload NOT LIKE 'eni-%'
     GROUP BY srcaddr, slot, workload
 ),
 names AS (

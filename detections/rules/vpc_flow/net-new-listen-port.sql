@@ -17,7 +17,7 @@
 --   from 32768 on, which count as one. A port that was asked while the baseline learnt, and let in: it counts as
 --   known, though nothing answered. Where baseline_edges does not know the workload for 14 days, the first six
 --   hours of the window, and long connections that began before it did. Logs without flow-direction, and
---   records that name no service, group, subnet or interface, are compared with the window alone."""
+--   records that name no service, group or interface, are compared with the window alone."""
 -- false_positives = """
 --   A release that opens a port: within an hour of a new task definition the alert is one level lower.
 --   Agents that are rolled out everywhere: three or more workloads are one alert. A scanner that is the first
@@ -28,7 +28,7 @@ WITH flows AS (
         -- As baselines name it. Without the direction it is not known whose interface it is, so the address has to do.
         CASE
             WHEN flow_direction IS NULL THEN coalesce(ecs_service_name, srcaddr, 'unknown')
-            ELSE coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown')
+            ELSE coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown')
         END AS workload,
         ecs_task_definition_arn AS definition,
         CASE WHEN srcport >= 32768 THEN 32768 ELSE srcport END AS number,

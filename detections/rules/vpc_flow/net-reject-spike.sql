@@ -16,8 +16,8 @@
 --   Less than 200 refusals an hour, and those of one host alone. What comes from outside: that is refused
 --   all the time. Attempts that a firewall drops without a record. Where baseline_volumes has no ripe norm of the
 --   workload, the first six hours of the window; so it is always for refusals that only the target's interface
---   wrote down, which are not learnt, for logs without flow-direction, and for records that name no service, group,
---   subnet or interface."""
+--   wrote down, which are not learnt, for logs without flow-direction, and for records that name no service, group
+--   or interface."""
 -- false_positives = """
 --   A security group that was closed under a running service. One that lost its target tries again for hours,
 --   but mostly at one host."""
@@ -46,7 +46,7 @@ names AS (
     FROM (
         SELECT
             srcaddr AS address, date_bin(INTERVAL '1 hour', start_time) AS hour,
-            coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id) AS owner,
+            coalesce(ecs_service_name, percent_decode(asg_tag), interface_id) AS owner,
             max(ecs_service_name) AS service, count(*) AS records
         FROM vpc_flow
         WHERE flow_direction = 'egress' AND start_time >= $window_start AND start_time < $window_end

@@ -17,8 +17,8 @@
 --   and those that two workloads use. What takes the place of other traffic, so that the whole does not
 --   rise. Destinations that are older than what was learnt, for lack of days to compare with. A workload that
 --   baseline_volumes does not know for 14 days has only the window's days to compare with, and in eight there are
---   too few; so it is always for logs without flow-direction, and for records that name no service, group, subnet
---   or interface. Give such a run more days."""
+--   too few; so it is always for logs without flow-direction, and for records that name no service, group or
+--   interface. Give such a run more days."""
 -- false_positives = """
 --   A new telemetry or backup service that one workload alone uses. It is a hint to hunt with, not a finding."""
 
@@ -35,7 +35,7 @@ WITH gateways AS (
 slots AS (
     SELECT
         -- As baselines name it.
-        coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') AS workload,
+        coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') AS workload,
         coalesce(v.pkt_dstaddr, v.dstaddr) AS address,
         date_bin(INTERVAL '1 hour', v.start_time) AS hour,
         g.interface_id IS NULL
@@ -200,7 +200,7 @@ SELECT
     min(v.region) AS region
 FROM keys k
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.subnet_id, v.interface_id, 'unknown') = k.workload
+    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') = k.workload
    AND coalesce(v.pkt_dstaddr, v.dstaddr) = k.address AND date_bin(INTERVAL '1 hour', v.start_time) = k.hour
 WHERE v.action = 'ACCEPT' AND coalesce(v.flow_direction, 'egress') = 'egress'
 GROUP BY k.workload, k.peer, k.bytes, k.days, k.peak, k.middle, k.cusum

@@ -18,12 +18,12 @@
 -- false_positives = """
 --   A mail relay of your own. Networks that baseline_edges knows do not count. It meets new ones all the time, so
 --   once six of its hours in the window are known, it takes three times as many servers as in 95% of them. What
---   is always refused is never learnt, and neither are records that name no service, group, subnet or interface."""
+--   is always refused is never learnt, and neither are records that name no service, group or interface."""
 
 WITH flows AS (
     SELECT
         -- Both named as baselines do.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
             WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'

@@ -16,14 +16,14 @@
 --   Tunnels inside of TCP and UDP. Echo packets of less than 500 bytes, or less than a megabyte an hour of
 --   them. A protocol that was learnt, with whomever it is spoken now, and what was refused. Where baseline_edges
 --   does not know the workload for 14 days, what it spoke in the first six hours of the window. Nothing is learnt
---   of records that name no service, group, subnet or interface."""
+--   of records that name no service, group or interface."""
 -- false_positives = """
 --   VPN ends and overlay networks that begin. They are few: suppress them with an owner."""
 
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         protocol, date_bin(INTERVAL '1 hour', start_time) AS hour,
         CASE WHEN coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) THEN dstaddr ELSE srcaddr END AS peer,
         coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) AS is_out,
@@ -49,7 +49,7 @@ history AS (
     SELECT p.workload, p.protocol, p.first_seen, least(w.since, l.since) AS since
     FROM (SELECT workload, protocol, min(start_time) AS first_seen FROM flows GROUP BY workload, protocol) p
     JOIN (
-        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload, min(start_time) AS since
+        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload, min(start_time) AS since
         FROM vpc_flow
         WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1

@@ -16,7 +16,7 @@
 --   Less than 50 MB an hour, and what lasts less than two hours. What is spread over so many hours that it becomes
 --   usual: net-slow-exfil looks for that. Where baseline_volumes has no ripe norm of the workload for that hour, it
 --   is compared with the earlier hours of the window, and a day of those is silent. Nothing is learnt of records
---   that name no service, group, subnet or interface."""
+--   that name no service, group or interface."""
 -- false_positives = """
 --   Batch jobs that were not seen before, migrations, load tests. Image pulls: what comes in during the
 --   first ten minutes of an interface does not count."""
@@ -24,7 +24,7 @@
 WITH slots AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         interface_id,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
@@ -168,7 +168,7 @@ running AS (
 ),
 flows AS (
     SELECT
-        coalesce(ecs_service_name, percent_decode(asg_tag), subnet_id, interface_id, 'unknown') AS workload,
+        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
             WHEN NOT is_private_ip(dstaddr) THEN 'egress'

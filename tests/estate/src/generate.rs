@@ -263,6 +263,10 @@ fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Resul
                 crate::traffic::HTTPS,
             );
         }
+        for &endpoint in &plan.endpoints {
+            let address = Ipv4Addr::from(plan.enis[endpoint].address);
+            edge(name, &address.to_string(), crate::traffic::HTTPS);
+        }
         for &peer in &workload.peers {
             let peer = &plan.workloads[peer];
             edge(name, &peer.name, peer.port);
