@@ -80,17 +80,18 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     drop(writer);
     out.commit()?;
     if let Some(path) = &args.output {
+        let path = path.display().to_string();
+        let path = visible(&path);
         say(&format!(
-            "{} in {}, from version {version}; read them before rules trust them: --from service_profiles={}",
+            "{} in {path}, from version {version}; read them before rules trust them: --from service_profiles={path}",
             plural(rows as u64, "row"),
-            visible(&path.display().to_string()),
-            visible(&path.display().to_string()),
         ));
     }
     Ok(Exit::Done.into())
 }
 
-/// The rows of `service_profiles` that learnt connections come to. Subnets and interfaces are no services.
+/// The rows of `service_profiles` that learnt connections come to. Interfaces are no services, and
+/// neither are the subnets that older versions learnt of.
 fn proposal(version: i64, min_days: u32) -> String {
     format!(
         r"SELECT
@@ -102,7 +103,7 @@ fn proposal(version: i64, min_days: u32) -> String {
                 ELSE '*'
             END AS peer,
             regexp_replace(subject, '^.*:([0-9]+)/[0-9]+$', '\1') AS port,
-            CASE split_part(subject, '/', -1) WHEN '6' THEN 'tcp' WHEN '17' THEN 'udp' ELSE split_part(subject, '/', -1) END AS protocol
+            CASE split_part(subject, '/', -1) WHEN '6' THEN 'tcp' ELSE 'udp' END AS protocol
         FROM baseline_edges
         WHERE version = {version} AND measure <> 'protocol' AND state <> 'expired' AND days >= {min_days}
           AND entity NOT LIKE 'subnet-%' AND entity NOT LIKE 'eni-%'
