@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -266,12 +267,14 @@ async fn hold_all(
             }
             only = version.map(|version| col("version").eq(lit(version)));
         }
+        let began = Instant::now();
         let held = held::hold(session.context(), name, needs, only)
             .await
             .map_err(|error| {
                 let error = trailhound_query::error::explain(&error, "", &[]);
                 Error::query(name, error)
             })?;
+        tracing::debug!(table = %name, ms = began.elapsed().as_millis(), "read");
         tables.insert(name.clone(), Arc::new(held));
         unbuilt.remove(name);
     }
@@ -329,11 +332,13 @@ async fn coverage(
 /// The rows of the rule. What it names twice is computed once, and kept in the context, which is its own.
 async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) -> Result<Vec<Finding>> {
     let wrong = |error| planning::sql_error(rule, &error, &[]);
+    let began = Instant::now();
     let query = planning::query_of(context, rule)?;
     let (steps, rest) = shared::split(&query, |name| context.table_exist(name).unwrap_or(true));
     for step in steps {
         let frame = bound(context, &step.sql, rule, coverage).await?;
         let held = held::keep(context, frame).await.map_err(wrong)?;
+        tracing::debug!(rule = %rule.id, step = %step.name, ms = began.elapsed().as_millis(), "kept");
         context
             .register_table(step.name.as_str(), Arc::new(held))
             .map_err(wrong)?;
@@ -349,6 +354,7 @@ async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) ->
             return Err(Error::query(&rule.file, reason));
         }
     }
+    tracing::debug!(rule = %rule.id, findings = findings.len(), ms = began.elapsed().as_millis(), "ran");
     Ok(findings)
 }
 

@@ -11,27 +11,33 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, Session as EngineSession, TableProvider};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryLimit;
-use datafusion::logical_expr::{Expr, TableType, col};
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::TempPath;
 
 use crate::needs::Needs;
 
 /// Part of the session's memory that held rows may take before they go to a file.
 const HELD_MEMORY_PART: usize = 4;
+
+/// Rows of a row group of a temporary file: what is read at once.
+const ROW_GROUP_ROWS: usize = 128 << 10;
 
 /// Memory for held rows of a session without a limit, in bytes.
 const HELD_BYTES_MAX: usize = 256 << 20;
@@ -45,7 +51,7 @@ pub struct Held {
     place: Vec<Option<usize>>,
     inner: Arc<dyn TableProvider>,
     /// Removed when the last user is gone.
-    _file: Option<TempPath>,
+    _files: Vec<TempPath>,
 }
 
 /// Reads what `needs` asks for of a table of `context`, and of that only the rows for which
@@ -79,12 +85,12 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Op
         place[index] = Some(slot);
     }
     let held_schema: SchemaRef = Arc::new(schema.project(columns)?);
-    let (inner, file) = read(context, frame.execute_stream().await?, &held_schema).await?;
+    let (inner, files) = read(context, frame, &held_schema).await?;
     Ok(Held {
         schema,
         place,
         inner,
-        _file: file,
+        _files: files,
     })
 }
 
@@ -93,97 +99,140 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Op
 /// # Errors
 /// The query fails, or the temporary file cannot be written.
 pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
-    // The stream's schema, not the query's: types may still change while it is planned. That a
+    // The plan's schema, not the query's: types may still change while it is planned. That a
     // column is never null may hold for the query and not for its batches.
-    let stream = frame.execute_stream().await?;
-    let fields: Vec<Field> = stream
+    let plan = frame.clone().create_physical_plan().await?;
+    let fields: Vec<Field> = plan
         .schema()
         .fields()
         .iter()
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let (inner, file) = read(context, stream, &schema).await?;
+    let (inner, files) = read(context, frame, &schema).await?;
     Ok(Held {
         place: (0..schema.fields().len()).map(Some).collect(),
         schema,
         inner,
-        _file: file,
+        _files: files,
     })
 }
 
+/// Reads all parts of a query side by side.
 async fn read(
     context: &SessionContext,
-    mut stream: SendableRecordBatchStream,
+    frame: DataFrame,
     schema: &SchemaRef,
-) -> Result<(Arc<dyn TableProvider>, Option<TempPath>)> {
-    let memory_max = memory_max(context);
-    let mut rows = Rows {
-        held: Vec::new(),
-        bytes: 0,
-        file: None,
-    };
-    while let Some(batch) = stream.try_next().await? {
-        rows.add(compact(&batch, schema)?, memory_max)?;
+) -> Result<(Arc<dyn TableProvider>, Vec<TempPath>)> {
+    let room = Arc::new(Room {
+        bytes: AtomicUsize::new(0),
+        bytes_max: memory_max(context),
+    });
+    let mut tasks = Vec::new();
+    for mut stream in frame.execute_stream_partitioned().await? {
+        let (room, schema) = (Arc::clone(&room), Arc::clone(schema));
+        tasks.push(SpawnedTask::spawn(async move {
+            let mut rows = Rows::default();
+            while let Some(batch) = stream.try_next().await? {
+                rows.add(compact(&batch, &schema)?, &room)?;
+            }
+            Ok::<_, DataFusionError>(rows)
+        }));
     }
-    rows.close(context, schema).await
+    let mut parts = Vec::new();
+    for task in tasks {
+        let rows = task
+            .await
+            .map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+        parts.push(rows);
+    }
+    close(context, schema, parts).await
 }
 
-/// The rows so far: batches in memory, or a file that they were all moved to.
+/// How much the parts of a table hold together.
+struct Room {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+/// The rows of one part so far: batches in memory, or a file that they were all moved to.
+#[derive(Default)]
 struct Rows {
     held: Vec<RecordBatch>,
-    bytes: usize,
     file: Option<(ArrowWriter<std::fs::File>, TempPath)>,
 }
 
 impl Rows {
-    fn add(&mut self, batch: RecordBatch, memory_max: usize) -> Result<()> {
+    fn add(&mut self, batch: RecordBatch, room: &Room) -> Result<()> {
         if let Some((writer, _)) = &mut self.file {
             writer.write(&batch)?;
             return Ok(());
         }
-        self.bytes += batch.get_array_memory_size();
+        let size = batch.get_array_memory_size();
         self.held.push(batch);
-        if self.bytes > memory_max {
-            let (file, path) = tempfile::Builder::new()
-                .prefix("trailhound-")
-                .suffix(".parquet")
-                .tempfile()
-                .map_err(temporary)?
-                .into_parts();
-            // Level 1: the file is read a few times and thrown away.
-            let level = ZstdLevel::try_new(1)?;
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::ZSTD(level))
-                .build();
-            let mut writer = ArrowWriter::try_new(file, self.held[0].schema(), Some(properties))?;
-            for batch in self.held.drain(..) {
-                writer.write(&batch)?;
-            }
-            self.file = Some((writer, path));
+        if room.bytes.fetch_add(size, Relaxed) + size > room.bytes_max {
+            self.spill()?;
         }
         Ok(())
     }
 
-    async fn close(
-        self,
-        context: &SessionContext,
-        schema: &SchemaRef,
-    ) -> Result<(Arc<dyn TableProvider>, Option<TempPath>)> {
-        let Some((writer, path)) = self.file else {
-            // As many parts as there are cores, so that the rules run on all of them.
-            let parts = context.copied_config().target_partitions().max(1);
-            let mut partitions = vec![Vec::new(); parts];
-            for (nth, batch) in self.held.into_iter().enumerate() {
-                partitions[nth % parts].push(batch);
-            }
-            return Ok((Arc::new(MemTable::try_new(Arc::clone(schema), partitions)?), None));
+    /// Moves the rows to a file.
+    fn spill(&mut self) -> Result<()> {
+        let Some(first) = self.held.first() else {
+            return Ok(());
         };
-        writer.close()?;
-        let name = path.to_string_lossy().into_owned();
-        let options = ParquetReadOptions::default().schema(schema);
-        Ok((context.read_parquet(name, options).await?.into_view(), Some(path)))
+        // Whose it is: a process that was killed leaves its file.
+        let (file, path) = tempfile::Builder::new()
+            .prefix(&format!("trailhound-{}-", std::process::id()))
+            .suffix(".parquet")
+            .tempfile()
+            .map_err(temporary)?
+            .into_parts();
+        // Level 1: the file is read a few times and thrown away. Few read it in part: no statistics.
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let mut writer = ArrowWriter::try_new(file, first.schema(), Some(properties))?;
+        for batch in self.held.drain(..) {
+            writer.write(&batch)?;
+        }
+        self.file = Some((writer, path));
+        Ok(())
     }
+}
+
+async fn close(
+    context: &SessionContext,
+    schema: &SchemaRef,
+    mut parts: Vec<Rows>,
+) -> Result<(Arc<dyn TableProvider>, Vec<TempPath>)> {
+    if parts.iter().all(|part| part.file.is_none()) {
+        // As many parts as there are cores, so that the rules run on all of them.
+        let count = context.copied_config().target_partitions().max(1);
+        let mut partitions = vec![Vec::new(); count];
+        let held = parts.into_iter().flat_map(|part| part.held);
+        for (nth, batch) in held.enumerate() {
+            partitions[nth % count].push(batch);
+        }
+        let table = MemTable::try_new(Arc::clone(schema), partitions)?;
+        return Ok((Arc::new(table), Vec::new()));
+    }
+    let mut paths = Vec::new();
+    for part in &mut parts {
+        part.spill()?;
+        if let Some((writer, path)) = part.file.take() {
+            writer.close()?;
+            paths.push(path);
+        }
+    }
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    let options = ParquetReadOptions::default().schema(schema);
+    Ok((context.read_parquet(names, options).await?.into_view(), paths))
 }
 
 /// The batch with text that owns its bytes: views into the decompressed blocks
@@ -224,11 +273,15 @@ impl TableProvider for Held {
         TableType::Temporary
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.inner.supports_filters_pushdown(filters)
+    }
+
     async fn scan(
         &self,
         state: &dyn EngineSession,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize>;
@@ -248,7 +301,9 @@ impl TableProvider for Held {
                 })
             })
             .collect::<Result<_>>()?;
-        self.inner.scan(state, Some(&inner), &[], limit).await
+        // The engine qualifies columns with this table's name, which the inner one does not have.
+        let filters = unnormalize_cols(filters.iter().cloned());
+        self.inner.scan(state, Some(&inner), &filters, limit).await
     }
 }
 
@@ -303,8 +358,8 @@ mod tests {
         for (memory_bytes, in_file) in [(1 << 30, false), (4 << 20, true)] {
             let context = context(memory_bytes);
             let held = hold(&context, "t", &needs(), None).await.unwrap();
-            assert_eq!(held._file.is_some(), in_file);
-            let path = held._file.as_ref().map(|path| path.to_path_buf());
+            assert_eq!(!held._files.is_empty(), in_file);
+            let path = held._files.first().map(|path| path.to_path_buf());
             context.register_table("held", Arc::new(held)).unwrap();
             let sql = "SELECT count(*) AS rows, sum(n) AS total, max(text) AS last FROM held WHERE n >= 1000";
             answers.push(context.sql(sql).await.unwrap().collect().await.unwrap());

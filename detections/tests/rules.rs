@@ -175,10 +175,11 @@ async fn what_does_not_fit_in_memory_is_held_in_a_file() {
     let (tight, _) = run(vec![logs[0].clone()], &[rule], Some(64 << 20)).await;
     assert_eq!(roomy.alerts, tight.alerts);
     assert_eq!(roomy.alerts.len(), 1);
+    let ours = format!("trailhound-{}-", std::process::id());
     let left: Vec<_> = fs::read_dir(std::env::temp_dir())
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
-        .filter(|name| name.starts_with("trailhound-") && name.ends_with(".parquet"))
+        .filter(|name| name.starts_with(&ours) && name.ends_with(".parquet"))
         .collect();
     assert!(left.is_empty(), "temporary files are left: {left:?}");
 }

@@ -14,6 +14,12 @@ pub const NULL: u32 = u32::MAX;
 /// Longest text that a view holds in itself.
 const INLINE_MAX: u32 = 12;
 
+/// Longest text that a key holds in itself: any IPv4 address.
+const EXACT_MAX: u32 = 15;
+
+/// First byte of the key of a longer text, where those of others have their length.
+const LONG: u8 = u8::MAX;
+
 /// Where a text lies among the bytes.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -26,7 +32,7 @@ struct Place {
 pub struct Interner {
     places: Vec<Place>,
     bytes: Vec<u8>,
-    /// What tells a text from others: the view of a short one, length, prefix and hash of a long
+    /// What tells a text from others: length and text of a short one, prefix and hash of a long
     /// one. Empty once texts are not looked up.
     keys: Vec<u128>,
     /// Open addressing: a text's number + 1, or 0. Empty once texts are not looked up.
@@ -54,6 +60,14 @@ impl Interner {
             seed: RandomState::new().hash_one(0u64),
             blind,
         }
+    }
+
+    /// Forgets all texts, and keeps their room for the next ones.
+    pub fn clear(&mut self) {
+        self.places.clear();
+        self.bytes.clear();
+        self.keys.clear();
+        self.slots.fill(0);
     }
 
     /// Looks no text up any more: each is a new one from now on.
@@ -127,7 +141,7 @@ impl Interner {
                 let view = make_view(text, 0, 0);
                 match text.len() <= INLINE_MAX as usize {
                     true => self.intern(view, text),
-                    false => self.intern(self.long_key(view, text), text),
+                    false => self.intern(self.key(view, text), text),
                 }
             }
         }
@@ -150,16 +164,23 @@ impl Interner {
         }
         let buffer = &buffers[(view >> 64) as u32 as usize];
         let text = &buffer[(view >> 96) as usize..][..length as usize];
-        self.intern(self.long_key(view, text), text)
+        self.intern(self.key(view, text), text)
     }
 
-    /// What tells a long text from others: length, prefix and hash.
+    /// The key of a text that its view does not hold.
     #[inline]
-    fn long_key(&self, view: u128, text: &[u8]) -> u128 {
-        (view as u64) as u128 | (self.hash(text) as u128) << 64
+    fn key(&self, view: u128, text: &[u8]) -> u128 {
+        let length = text.len();
+        if length <= EXACT_MAX as usize {
+            // Two words that overlap, put next to each other.
+            let rest = word(text, length - 8) >> (8 * (16 - length));
+            return (u128::from(word(text, 0)) | u128::from(rest) << 64) << 8 | length as u128;
+        }
+        let prefix = (view as u64 & !0xff) | u64::from(LONG);
+        u128::from(prefix) | u128::from(self.hash(text)) << 64
     }
 
-    /// Hash of a text longer than a view holds.
+    /// Hash of a text longer than a key holds.
     #[inline]
     fn hash(&self, text: &[u8]) -> u64 {
         let mut hash = self.seed ^ text.len() as u64;
@@ -167,9 +188,9 @@ impl Interner {
         for chunk in chunks {
             hash = mix(hash ^ word(chunk, 0), word(chunk, 8) ^ STIR);
         }
-        // The last 16 bytes, which overlap with what was taken; or of 13 to 15, both ends.
+        // The last 16 bytes, which overlap with what was taken.
         let end = text.len() - 8;
-        mix(hash ^ word(text, end.saturating_sub(8)), word(text, end) ^ STIR)
+        mix(hash ^ word(text, end - 8), word(text, end) ^ STIR)
     }
 
     #[inline]
@@ -189,7 +210,7 @@ impl Interner {
                 break;
             }
             let code = entry - 1;
-            if self.keys[code as usize] == key && (key as u32 <= INLINE_MAX || self.value(code) == text) {
+            if self.keys[code as usize] == key && (key as u8 != LONG || self.value(code) == text) {
                 return code;
             }
             slot = (slot + 1) & mask;

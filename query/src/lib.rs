@@ -10,6 +10,7 @@
 pub mod session;
 pub mod error;
 mod depth;
+mod build_side;
 pub mod location;
 pub mod stores;
 pub mod log_table;

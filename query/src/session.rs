@@ -20,6 +20,7 @@ use trailhound_ingest::baselines::table_named;
 use trailhound_ingest::formats::{FORMATS, format_named};
 use trailhound_lake::Lake;
 
+use crate::build_side;
 use crate::connections::{self, ConnectionsTable};
 use crate::declared;
 use crate::enrichment::{Enrichment, EnrichmentFiles};
@@ -190,6 +191,7 @@ impl Session {
             .options_mut()
             .optimizer
             .enable_aggregate_dynamic_filter_pushdown = false;
+        config.options_mut().optimizer.join_reordering = false;
         let ingested_at = options.now.timestamp_micros();
         let log_format = |format, options| LogFormat {
             format,
@@ -201,6 +203,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rules(build_side::physical_rules())
             .build();
         for format in FORMATS {
             let factory = LogFormatFactory(log_format(*format, BTreeMap::new()));

@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 mod bad_input;
+mod baseline;
 mod detect;
 mod forms;
 mod help;

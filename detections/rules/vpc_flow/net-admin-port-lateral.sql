@@ -26,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id) AS workload,
+        workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id) AS workload,
         ecs_service_name, ecs_task_definition_arn AS definition, interface_id, flow_direction,
         srcaddr, dstaddr, srcport, dstport, tcp_flags, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,

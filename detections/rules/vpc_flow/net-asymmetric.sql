@@ -19,7 +19,7 @@
 
 WITH slots AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         interface_id,
         date_bin(INTERVAL '10 minutes', start_time) AS slot,
         CASE WHEN coalesce(flow_direction = 'egress', NOT is_private_ip(dstaddr)) THEN dstaddr ELSE srcaddr END AS peer,

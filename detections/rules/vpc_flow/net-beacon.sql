@@ -51,9 +51,11 @@ targets AS (
     FROM calls
     GROUP BY responder_addr, responder_port
 ),
--- Few pairs have calls enough; only these are looked at more closely.
+-- Few pairs have calls enough; only these are looked at more closely, by number: text is slow to sort.
 pairs AS (
-    SELECT workload, initiator_addr, responder_addr, responder_port, protocol, day
+    SELECT
+        row_number() OVER (ORDER BY day, workload, initiator_addr, responder_addr, responder_port, protocol) AS pair,
+        workload, initiator_addr, responder_addr, responder_port, protocol, day
     FROM calls
     GROUP BY workload, initiator_addr, responder_addr, responder_port, protocol, day
     HAVING count(*) >= 20
@@ -61,14 +63,10 @@ pairs AS (
 -- Calls within one second are one beat: the second of them has no gap.
 gaps AS (
     SELECT
-        c.*,
-        nullif(date_part('epoch', c.at) - lag(date_part('epoch', c.at)) OVER (
-            PARTITION BY c.workload, c.initiator_addr, c.responder_addr, c.responder_port, c.protocol, c.day
-            ORDER BY c.at
-        ), 0.0) AS gap,
-        CAST(c.bytes_out AS DOUBLE) AS size
-    FROM calls c
-    JOIN pairs p
+        p.pair, c.at, CAST(c.bytes_out AS DOUBLE) AS size,
+        nullif(date_part('epoch', c.at) - lag(date_part('epoch', c.at)) OVER (PARTITION BY p.pair ORDER BY c.at), 0.0) AS gap
+    FROM pairs p
+    JOIN calls c
       ON p.workload = c.workload AND p.initiator_addr = c.initiator_addr AND p.responder_addr = c.responder_addr
      AND p.responder_port = c.responder_port AND p.protocol = c.protocol AND p.day = c.day
 ),
@@ -82,7 +80,7 @@ middles AS (
         min(at) OVER pair AS first_at,
         date_part('epoch', max(at) OVER pair) - date_part('epoch', min(at) OVER pair) AS span_seconds
     FROM gaps
-    WINDOW pair AS (PARTITION BY workload, initiator_addr, responder_addr, responder_port, protocol, day)
+    WINDOW pair AS (PARTITION BY pair)
 ),
 -- Equal stretches of the span, so many that two beats are expected in each.
 stretches AS (
@@ -97,30 +95,15 @@ stretches AS (
     WHERE beats >= 20
 ),
 counted AS (
-    SELECT
-        *,
-        CAST(count(*) OVER (
-            PARTITION BY workload, initiator_addr, responder_addr, responder_port, protocol, day, bin
-        ) AS DOUBLE) AS in_bin
+    SELECT *, CAST(count(*) OVER (PARTITION BY pair, bin) AS DOUBLE) AS in_bin
     FROM stretches
 ),
 measured AS (
     SELECT
-        workload, initiator_addr, responder_addr, responder_port, protocol,
-        first_at, beats, bins, period, span_seconds,
-        max(end_time) AS last_seen,
-        sum(records) AS count,
-        evidence('vpc_flow', _source, _line) AS evidence,
-        sum(bytes_out) AS bytes_out,
-        sum(bytes_in) AS bytes_in,
-        min(interface_id) AS interface_id,
-        min(account_id) AS account_id,
-        count(*) AS calls,
-        count(DISTINCT initiator_port) AS ports,
+        pair, first_at, beats, bins, period, span_seconds, middle_size,
         median(abs(gap - period)) AS gap_mad,
         percentile_cont(0.25) WITHIN GROUP (ORDER BY gap) AS gap_low,
         percentile_cont(0.75) WITHIN GROUP (ORDER BY gap) AS gap_high,
-        middle_size,
         median(abs(size - middle_size)) AS size_mad,
         percentile_cont(0.25) WITHIN GROUP (ORDER BY size) AS size_low,
         percentile_cont(0.75) WITHIN GROUP (ORDER BY size) AS size_high,
@@ -128,9 +111,25 @@ measured AS (
         -- The entropy of the stretches, as each call has the logarithm of its own stretch.
         (ln(CAST(count(*) AS DOUBLE)) - avg(ln(in_bin))) / ln(CAST(bins AS DOUBLE)) AS evenness
     FROM counted
-    GROUP BY
-        workload, initiator_addr, responder_addr, responder_port, protocol, day,
-        first_at, beats, bins, period, span_seconds, middle_size
+    GROUP BY pair, first_at, beats, bins, period, span_seconds, middle_size
+),
+totals AS (
+    SELECT
+        p.pair,
+        max(c.end_time) AS last_seen,
+        sum(c.records) AS count,
+        evidence('vpc_flow', c._source, c._line) AS evidence,
+        sum(c.bytes_out) AS bytes_out,
+        sum(c.bytes_in) AS bytes_in,
+        min(c.interface_id) AS interface_id,
+        min(c.account_id) AS account_id,
+        count(*) AS calls,
+        count(DISTINCT c.initiator_port) AS ports
+    FROM pairs p
+    JOIN calls c
+      ON p.workload = c.workload AND p.initiator_addr = c.initiator_addr AND p.responder_addr = c.responder_addr
+     AND p.responder_port = c.responder_port AND p.protocol = c.protocol AND p.day = c.day
+    GROUP BY p.pair
 ),
 scores AS (
     SELECT
@@ -146,17 +145,21 @@ scores AS (
 ),
 judged AS (
     SELECT
-        s.*, t.callers, t.first_contact,
+        s.*, p.workload, p.initiator_addr, p.responder_addr, p.responder_port, p.protocol,
+        o.last_seen, o.count, o.evidence, o.bytes_out, o.bytes_in, o.interface_id, o.account_id,
+        t.callers, t.first_contact,
         t.callers <= 2 OR t.callers * 50 <= l.workloads AS is_rare,
         -- From ports of its own every call has a record of its own, with its own second.
-        CASE WHEN s.ports * 2 > s.calls THEN 5.0 ELSE 2.5 * l.window_seconds END AS shortest_period_seconds,
+        CASE WHEN o.ports * 2 > o.calls THEN 5.0 ELSE 2.5 * l.window_seconds END AS shortest_period_seconds,
         CAST(round(greatest(0.0, least(100.0,
             45 * s.interval_score + 20 * s.size_score + 20 * s.evenness + 15 * s.coverage
             -- What half of all workloads call is infrastructure.
             - CASE WHEN l.workloads >= 4 AND t.callers * 2 >= l.workloads THEN 15 ELSE 0 END
         ))) AS BIGINT) AS risk
     FROM scores s
-    JOIN targets t ON t.responder_addr = s.responder_addr AND t.responder_port = s.responder_port
+    JOIN pairs p ON p.pair = s.pair
+    JOIN totals o ON o.pair = s.pair
+    JOIN targets t ON t.responder_addr = p.responder_addr AND t.responder_port = p.responder_port
     CROSS JOIN log l
 )
 SELECT

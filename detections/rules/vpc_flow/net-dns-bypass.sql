@@ -25,7 +25,7 @@
 WITH flows AS (
     SELECT
         -- Both named as baselines do.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
             WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'
@@ -133,7 +133,7 @@ peaks AS (
 history AS (
     SELECT w.workload, least(w.since, l.since) AS since
     FROM (
-        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload, min(start_time) AS since
+        SELECT coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload, min(start_time) AS since
         FROM vpc_flow
         WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1

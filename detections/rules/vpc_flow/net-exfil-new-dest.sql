@@ -25,7 +25,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         -- The side outside, where no direction says it, is the one that is not private.
         coalesce(flow_direction = 'egress', NOT is_private_ip(dstaddr)) AS is_out,
         CASE WHEN coalesce(flow_direction = 'egress', NOT is_private_ip(dstaddr)) THEN coalesce(pkt_dstaddr, dstaddr) ELSE coalesce(pkt_srcaddr, srcaddr) END AS address,

@@ -24,7 +24,7 @@
 WITH pairs AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         date_bin(INTERVAL '1 hour', start_time) AS hour,
         dstaddr,
         -- Who began: by flags, or else the side with the higher port.
@@ -170,7 +170,7 @@ SELECT
     min(v.region) AS region
 FROM found f
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') = f.workload
+    ON coalesce(workload(v.ecs_service_name, v.ecs_task_definition_arn, v.asg_tag, v.interface_id), 'unknown') = f.workload
    AND date_bin(INTERVAL '1 hour', v.start_time) = f.hour
 WHERE v.protocol IN (6, 17)
   AND coalesce(v.flow_direction, 'egress') = 'egress'

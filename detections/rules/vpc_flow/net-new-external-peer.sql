@@ -26,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         interface_id, srcaddr, account_id, region, protocol, dstport, srcport, bytes, tcp_flags,
         coalesce(pkt_dstaddr, dstaddr) AS dstaddr,
         dstaddr AS hop,

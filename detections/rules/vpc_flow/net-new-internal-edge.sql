@@ -26,7 +26,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         ecs_service_name, ecs_task_definition_arn AS definition, flow_direction, interface_id,
         srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,

@@ -28,7 +28,7 @@ WITH flows AS (
         -- As baselines name it. Without the direction it is not known whose interface it is, so the address has to do.
         CASE
             WHEN flow_direction IS NULL THEN coalesce(ecs_service_name, srcaddr, 'unknown')
-            ELSE coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown')
+            ELSE coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown')
         END AS workload,
         ecs_task_definition_arn AS definition,
         CASE WHEN srcport >= 32768 THEN 32768 ELSE srcport END AS number,

@@ -46,7 +46,7 @@ names AS (
     FROM (
         SELECT
             srcaddr AS address, date_bin(INTERVAL '1 hour', start_time) AS hour,
-            coalesce(ecs_service_name, percent_decode(asg_tag), interface_id) AS owner,
+            workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id) AS owner,
             max(ecs_service_name) AS service, count(*) AS records
         FROM vpc_flow
         WHERE flow_direction = 'egress' AND start_time >= $window_start AND start_time < $window_end

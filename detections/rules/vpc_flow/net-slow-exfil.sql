@@ -35,7 +35,7 @@ WITH gateways AS (
 slots AS (
     SELECT
         -- As baselines name it.
-        coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') AS workload,
+        coalesce(workload(v.ecs_service_name, v.ecs_task_definition_arn, v.asg_tag, v.interface_id), 'unknown') AS workload,
         coalesce(v.pkt_dstaddr, v.dstaddr) AS address,
         date_bin(INTERVAL '1 hour', v.start_time) AS hour,
         g.interface_id IS NULL
@@ -200,7 +200,7 @@ SELECT
     min(v.region) AS region
 FROM keys k
 JOIN vpc_flow v
-    ON coalesce(v.ecs_service_name, percent_decode(v.asg_tag), v.interface_id, 'unknown') = k.workload
+    ON coalesce(workload(v.ecs_service_name, v.ecs_task_definition_arn, v.asg_tag, v.interface_id), 'unknown') = k.workload
    AND coalesce(v.pkt_dstaddr, v.dstaddr) = k.address AND date_bin(INTERVAL '1 hour', v.start_time) = k.hour
 WHERE v.action = 'ACCEPT' AND coalesce(v.flow_direction, 'egress') = 'egress'
 GROUP BY k.workload, k.peer, k.bytes, k.days, k.peak, k.middle, k.cusum

@@ -23,7 +23,7 @@
 WITH flows AS (
     SELECT
         -- Both named as baselines do.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
             WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'

@@ -19,7 +19,7 @@
 
 WITH flows AS (
     SELECT
-        coalesce(ecs_service_name, interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         interface_id,
         coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) AS is_out,
         CASE WHEN coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) THEN coalesce(pkt_dstaddr, dstaddr) ELSE coalesce(pkt_srcaddr, srcaddr) END AS address,

@@ -23,7 +23,7 @@
 WITH flows AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         protocol, date_bin(INTERVAL '1 hour', start_time) AS hour,
         CASE WHEN coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) THEN dstaddr ELSE srcaddr END AS peer,
         coalesce(flow_direction = 'egress', is_private_ip(srcaddr)) AS is_out,
@@ -49,7 +49,7 @@ history AS (
     SELECT p.workload, p.protocol, p.first_seen, least(w.since, l.since) AS since
     FROM (SELECT workload, protocol, min(start_time) AS first_seen FROM flows GROUP BY workload, protocol) p
     JOIN (
-        SELECT coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload, min(start_time) AS since
+        SELECT coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload, min(start_time) AS since
         FROM vpc_flow
         WHERE action = 'ACCEPT' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1

@@ -24,7 +24,7 @@
 WITH slots AS (
     SELECT
         -- As baselines name it.
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         interface_id,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
@@ -168,7 +168,7 @@ running AS (
 ),
 flows AS (
     SELECT
-        coalesce(ecs_service_name, percent_decode(asg_tag), interface_id, 'unknown') AS workload,
+        coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         CASE
             WHEN flow_direction IS NOT NULL THEN flow_direction
             WHEN NOT is_private_ip(dstaddr) THEN 'egress'

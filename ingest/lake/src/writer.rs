@@ -66,6 +66,8 @@ impl Default for WriterSettings {
 pub struct Writer {
     context: Context,
     run: Run,
+    /// The room of a run that was written, for the next one.
+    spare: Option<Run>,
     /// Bytes that the run holds.
     held: usize,
     encodes: Vec<JoinHandle<Encodes>>,
@@ -81,8 +83,16 @@ struct Context {
     root: Path,
 }
 
-/// Files of one run that were put, and what stopped the rest.
-type Encodes = (Vec<DataFile>, Result<(), Error>);
+/// What came of one run.
+#[derive(Debug)]
+struct Encodes {
+    /// Its files that were put.
+    files: Vec<DataFile>,
+    /// What stopped the rest.
+    result: Result<(), Error>,
+    /// Its room.
+    room: Option<Run>,
+}
 
 impl Writer {
     /// A writer of `spec`'s table, whose folder in `store` is `table_root`.
@@ -100,6 +110,7 @@ impl Writer {
                 store,
                 root: table_root,
             },
+            spare: None,
             held: 0,
             encodes: Vec::new(),
             written: Vec::new(),
@@ -139,7 +150,7 @@ impl Writer {
         while self.encodes.len() >= self.context.settings.encodes_max.max(1) {
             self.wait_for_one().await?;
         }
-        let next = self.run.next();
+        let next = self.spare.take().unwrap_or_else(|| self.run.next());
         let run = Arc::new(std::mem::replace(&mut self.run, next));
         self.held = 0;
         self.encodes.push(tokio::spawn(write(self.context.clone(), run)));
@@ -150,9 +161,10 @@ impl Writer {
         if self.encodes.is_empty() {
             return Ok(());
         }
-        let (files, result) = self.encodes.remove(0).await.map_err(panicked)?;
-        self.written.extend(files);
-        result
+        let encodes = self.encodes.remove(0).await.map_err(panicked)?;
+        self.written.extend(encodes.files);
+        self.spare = encodes.room;
+        encodes.result
     }
 
     /// Writes what is held and gives all files, ready to be committed.
@@ -183,8 +195,8 @@ impl Writer {
     /// What cannot be deleted is left to `lake expire`.
     pub async fn abort(mut self) {
         for encode in std::mem::take(&mut self.encodes) {
-            if let Ok((files, _)) = encode.await {
-                self.written.extend(files);
+            if let Ok(encodes) = encode.await {
+                self.written.extend(encodes.files);
             }
         }
         for file in &self.written {
@@ -211,8 +223,9 @@ fn panicked(error: JoinError) -> Error {
 /// Sorts a run and writes a file for each of its days, one after the other.
 async fn write(context: Context, run: Arc<Run>) -> Encodes {
     let mut files = Vec::new();
-    let result = write_days(&context, run, &mut files).await;
-    (files, result)
+    let result = write_days(&context, Arc::clone(&run), &mut files).await;
+    let room = Arc::into_inner(run).map(Run::cleared);
+    Encodes { files, result, room }
 }
 
 async fn write_days(context: &Context, run: Arc<Run>, files: &mut Vec<DataFile>) -> Result<(), Error> {

@@ -62,6 +62,20 @@ impl Sink {
         writer.lock().await.push(batch).await
     }
 
+    /// Another one of the same lake, without rows.
+    fn beside(&self) -> Self {
+        Sink::new(&self.lake, self.settings)
+    }
+
+    /// Finishes the files of all tables. Nothing of them is visible yet.
+    async fn finish(&self) -> Result<Vec<(TableSpec, Vec<DataFile>)>, Error> {
+        let mut tables = Vec::new();
+        for (table, writer) in self.take().await {
+            tables.push((spec_of(table)?, writer.finish().await?));
+        }
+        Ok(tables)
+    }
+
     /// All writers. Nobody else may hold the sink's writers any more.
     async fn take(&self) -> Vec<(&'static str, Writer)> {
         let writers = std::mem::take(&mut *self.writers.lock().await);
@@ -236,20 +250,21 @@ impl Batch {
     /// # Errors
     /// A file could not be written.
     pub async fn write(&self, source: &str, now: i64) -> Result<Vec<(TableSpec, Vec<DataFile>)>, Error> {
-        if self.coverage.rows() > 0 {
-            self.sink
-                .push("coverage", self.coverage.batch(source, now))
-                .await?;
-        }
-        if !self.identity.is_empty() {
-            self.sink
-                .push("identity_claims", self.identity.batch(now))
-                .await?;
-        }
-        let mut tables = Vec::new();
-        for (table, writer) in self.sink.take().await {
-            tables.push((spec_of(table)?, writer.finish().await?));
-        }
+        // The rows first: while they are encoded, what they cover and claim is put together.
+        let rows = self.sink.finish();
+        let notes = async {
+            let notes = self.sink.beside();
+            if self.coverage.rows() > 0 {
+                notes.push("coverage", self.coverage.batch(source, now)).await?;
+            }
+            if !self.identity.is_empty() {
+                notes.push("identity_claims", self.identity.batch(now)).await?;
+            }
+            notes.finish().await
+        };
+        let (rows, notes) = futures::join!(rows, notes);
+        let mut tables = rows?;
+        tables.extend(notes?);
         Ok(tables)
     }
 

@@ -25,6 +25,13 @@ pub(super) struct Hold {
     pub scope: Option<u32>,
 }
 
+impl Hold {
+    /// When it may begin or end.
+    pub fn moments(&self) -> [i64; 4] {
+        [self.can_from, self.from, self.known_to, self.can_to]
+    }
+}
+
 /// All holders of one thing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Holds {

@@ -31,7 +31,7 @@ pub struct Ledger {
     /// Tasks without an interface of their own, by instance.
     shared: HashMap<Arc<str>, Vec<(i64, i64)>>,
     pub(super) sessions: HashMap<SessionKey, Answer>,
-    scopes: HashMap<Arc<str>, u32>,
+    pub(super) scopes: HashMap<Arc<str>, u32>,
 }
 
 /// The entities, each once.
@@ -56,7 +56,7 @@ impl Entities {
         place
     }
 
-    fn of_kind(&self, kind: Kind) -> u32 {
+    pub(super) fn of_kind(&self, kind: Kind) -> u32 {
         self.get(&Entity::of_kind(kind)).unwrap_or(0)
     }
 }
@@ -119,7 +119,7 @@ pub struct Flow<'a> {
 }
 
 /// Who the two sides of a flow record were; None for a side without an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sides {
     /// The source.
     pub source: Option<Answer>,
@@ -417,7 +417,7 @@ impl Ledger {
         Some(self.owner_at(place, time))
     }
 
-    fn owner_at(&self, place: u32, time: i64) -> Answer {
+    pub(super) fn owner_at(&self, place: u32, time: i64) -> Answer {
         let interface = &self.interfaces[place as usize];
         let answer = |entity, certainty, method| Answer {
             entity,
@@ -534,7 +534,7 @@ impl Ledger {
         self.address_in(address, self.scope(vpc, None), time)
     }
 
-    fn address_in(&self, address: IpAddr, scope: Option<u32>, time: i64) -> Answer {
+    pub(super) fn address_in(&self, address: IpAddr, scope: Option<u32>, time: i64) -> Answer {
         let holds = self.addresses.get(&address);
         let one = |one: u32, other: u32| {
             one == other || {
@@ -599,6 +599,44 @@ impl Ledger {
             entity: self.entities.of_kind(kind),
             certainty: Certainty::Unknown,
             method: Method::NotNamed,
+        }
+    }
+
+    /// From when until when an interface's owner is the same as at `time`, at least.
+    pub(super) fn stretch_of_interface(&self, place: u32, time: i64) -> (i64, i64) {
+        let mut stretch = (i64::MIN, i64::MAX);
+        self.moments_of_interface(place, &mut |moment| narrow(&mut stretch, time, moment));
+        stretch
+    }
+
+    /// From when until when an address' holder is the same as at `time`, at least.
+    pub(super) fn stretch_of_address(&self, address: IpAddr, time: i64) -> (i64, i64) {
+        let mut stretch = (i64::MIN, i64::MAX);
+        let mut narrow = |moment| narrow(&mut stretch, time, moment);
+        for hold in self.addresses.get(&address).map_or(&[][..], Holds::all) {
+            hold.moments().into_iter().for_each(&mut narrow);
+            self.moments_of_interface(hold.owner, &mut narrow);
+        }
+        if let Some(Public::Interface(place)) = self.public.get(&address) {
+            self.moments_of_interface(*place, &mut narrow);
+        }
+        if let Some(facts) = self.facts.public.get(&address) {
+            let ends = [facts.span.valid_from, facts.span.valid_to];
+            ends.into_iter().flatten().for_each(&mut narrow);
+        }
+        stretch
+    }
+
+    /// When an interface's owner may change.
+    fn moments_of_interface(&self, place: u32, told: &mut impl FnMut(i64)) {
+        let interface = &self.interfaces[place as usize];
+        for hold in interface.tasks.all().iter().chain(interface.instances.all()) {
+            hold.moments().into_iter().for_each(&mut *told);
+            let instance = self.entity(hold.owner).instance_id.as_ref();
+            for (from, to) in instance.and_then(|id| self.shared.get(id)).into_iter().flatten() {
+                told(*from);
+                told(*to);
+            }
         }
     }
 
@@ -732,6 +770,23 @@ impl Ledger {
             (method, Some(Kind::Nat)) => ("nat", method),
             (method, Some(Kind::Endpoint)) => ("endpoint", method),
             (method, _) => ("own", method),
+        }
+    }
+}
+
+/// Cuts a stretch around `time` where what depends on `moment`, give or take the slack, may change.
+fn narrow(stretch: &mut (i64, i64), time: i64, moment: i64) {
+    for edge in [
+        moment.saturating_sub(SLACK_MICROS),
+        moment,
+        moment.saturating_add(SLACK_MICROS),
+    ] {
+        // A moment may belong to what it ends or to what it begins.
+        for edge in [edge, edge.saturating_add(1)] {
+            match edge <= time {
+                true => stretch.0 = stretch.0.max(edge),
+                false => stretch.1 = stretch.1.min(edge),
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod flow;
 mod holds;
 mod inventory;
 mod ledger;
+mod recall;
 mod sessions;
 mod tables;
 
@@ -27,6 +28,7 @@ pub use claims::{Claims, SOURCES};
 pub use entity::{Answer, Certainty, ENTITY_COLUMNS, Entity, Kind, METHODS, Method};
 pub use inventory::INVENTORY_COLUMNS;
 pub use ledger::{Flow, Ledger, Sides};
+pub use recall::{FlowColumns, Recall};
 pub use tables::{
     ENI_HISTORY_COLUMNS, OWN_ADDRESSES_COLUMNS, ROLE_SESSIONS_COLUMNS, TASK_HISTORY_COLUMNS,
     schema as table_schema,

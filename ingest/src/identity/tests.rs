@@ -656,8 +656,90 @@ fn one_by_one(records: &[(&str, String)]) -> Vec<(&'static str, RecordBatch)> {
         .collect()
 }
 
+/// The sides of a batch's records, remembered and looked up one by one.
+fn sides(ledger: &Ledger, recall: &mut Recall, batch: &RecordBatch) -> (Vec<Sides>, Vec<Sides>) {
+    let text = |name: &str| batch.column_by_name(name).map(|column| column.as_string_view());
+    let columns = FlowColumns {
+        time: batch["event_time"].as_primitive::<TimestampMicrosecondType>(),
+        interface: text("interface_id"),
+        source: text("srcaddr"),
+        target: text("dstaddr"),
+        direction: text("flow_direction"),
+        vpc: text("vpc_id"),
+        task: text("ecs_task_id"),
+        source_range: text("pkt_src_aws_service"),
+        target_range: text("pkt_dst_aws_service"),
+    };
+    let mut remembered = Vec::new();
+    recall.sides(ledger, &columns, |sides| remembered.push(sides));
+    let one_by_one = (0..batch.num_rows()).map(|row| {
+        let at = |column: Option<&'_ arrow::array::StringViewArray>| -> Option<String> {
+            column
+                .filter(|column| !arrow::array::Array::is_null(column, row))
+                .map(|column| column.value(row).to_owned())
+        };
+        let [
+            interface,
+            source,
+            target,
+            direction,
+            vpc,
+            task,
+            source_range,
+            target_range,
+        ] = [
+            columns.interface,
+            columns.source,
+            columns.target,
+            columns.direction,
+            columns.vpc,
+            columns.task,
+            columns.source_range,
+            columns.target_range,
+        ]
+        .map(at);
+        ledger.flow(&Flow {
+            time: columns.time.value(row),
+            interface: interface.as_deref(),
+            source: source.as_deref(),
+            target: target.as_deref(),
+            direction: direction.as_deref(),
+            vpc: vpc.as_deref(),
+            task: task.as_deref(),
+            source_range: source_range.as_deref(),
+            target_range: target_range.as_deref(),
+        })
+    });
+    let one_by_one = one_by_one.collect();
+    (remembered, one_by_one)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
+    /// What is remembered is what would be looked up, around every moment at which something changes too.
+    #[test]
+    fn remembered_answers_are_those_of_the_ledger(
+        records in prop::collection::vec(any_record(), 1..14),
+        asked in prop::collection::vec((any_record(), -700i64..700), 1..40),
+    ) {
+        let ledger = ledger(&one_by_one(&records));
+        let mut recall = Recall::default();
+        for (table, record) in asked.iter().map(|(record, _)| record).chain(&records) {
+            if *table != "vpc_flow" {
+                continue;
+            }
+            for shift in asked.iter().map(|(_, shift)| *shift).chain([0, 1, -1, 599, 600, 601, -599, -600, -601]) {
+                let mut fields: Vec<String> = record.split(' ').map(str::to_owned).collect();
+                for field in &mut fields[3..5] {
+                    *field = (field.parse::<i64>().unwrap() + shift).to_string();
+                }
+                let batch = batch_of("vpc_flow", &[fields.join(" ")]);
+                let (remembered, one_by_one) = sides(&ledger, &mut recall, &batch);
+                prop_assert_eq!(remembered, one_by_one);
+            }
+        }
+    }
+
     #[test]
     fn order_repetition_and_cuts_make_no_difference(
         records in prop::collection::vec(any_record(), 1..14),

@@ -47,6 +47,7 @@ mod quantile_sketch;
 mod robust_z;
 mod role_name;
 mod threat_list;
+mod workload;
 
 pub use address::parse_address;
 pub use arguments::Arguments;
@@ -90,6 +91,7 @@ pub const FUNCTIONS: &[&Function] = &[
     &quantile_sketch::COUNT,
     &quantile_sketch::MEDIAN_ABS_DEV,
     &bit_count::FUNCTION,
+    &workload::FUNCTION,
     &evidence::FUNCTION,
 ];
 

@@ -19,7 +19,8 @@ pub const FUNCTION: Function = Function {
     }),
 };
 
-fn decode(text: &str) -> Cow<'_, str> {
+/// Decodes once.
+pub(super) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

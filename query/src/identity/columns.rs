@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int32Type, TimestampMicrosecondType};
 use datafusion::common::Result;
-use trailhound_ingest::identity::{Answer, ENTITY_COLUMNS, Flow};
+use trailhound_ingest::identity::{Answer, ENTITY_COLUMNS, FlowColumns, Recall};
 
 use super::resolved::Resolved;
 
@@ -183,9 +183,15 @@ impl Logs {
     ///
     /// # Errors
     /// A column of the batch is of another type than its format has.
-    pub fn compute(self, batch: &RecordBatch, asked: &[usize], resolved: &Resolved) -> Result<Vec<ArrayRef>> {
+    pub fn compute(
+        self,
+        batch: &RecordBatch,
+        asked: &[usize],
+        resolved: &Resolved,
+        recall: &mut Recall,
+    ) -> Result<Vec<ArrayRef>> {
         match self {
-            Logs::Flows => flows(batch, asked, resolved),
+            Logs::Flows => flows(batch, asked, resolved, recall),
             Logs::Calls => calls(batch, asked, resolved),
             Logs::Lines => lines(batch, asked, resolved),
         }
@@ -226,40 +232,34 @@ fn number(column: Option<&Int32Array>, row: usize) -> Option<i32> {
     column.and_then(|column| column.is_valid(row).then(|| column.value(row)))
 }
 
-/// Answers for the rows of a batch, as places in the ledger's columns.
-#[derive(Default)]
-struct Answers {
-    entities: Vec<u32>,
-    certainties: Vec<Option<u32>>,
-    methods: Vec<Option<u32>>,
-}
+/// Answers for the rows of a batch.
+struct Answers(Vec<Option<Answer>>);
 
 impl Answers {
     fn with_capacity(rows: usize) -> Self {
-        Answers {
-            entities: Vec::with_capacity(rows),
-            certainties: Vec::with_capacity(rows),
-            methods: Vec::with_capacity(rows),
-        }
+        Answers(Vec::with_capacity(rows))
     }
 
     fn push(&mut self, answer: Option<Answer>) {
-        self.entities.push(answer.map_or(0, |answer| answer.entity));
-        self.certainties
-            .push(answer.map(|answer| answer.certainty as u32));
-        self.methods.push(answer.map(|answer| answer.method as u32));
+        self.0.push(answer);
     }
 
     /// A column of [`ENTITY_COLUMNS`], then certainty, then method.
     fn column(&self, column: usize, resolved: &Resolved) -> Result<ArrayRef> {
-        let places = |places: &[Option<u32>]| places.iter().copied().collect::<UInt32Array>();
+        let places = |place: fn(&Answer) -> u32| -> UInt32Array {
+            self.0.iter().map(|answer| answer.as_ref().map(place)).collect()
+        };
         let (values, places) = match column.checked_sub(ENTITY_COLUMNS.len()) {
-            None => (
-                &resolved.entities[column],
-                UInt32Array::from(self.entities.clone()),
-            ),
-            Some(0) => (&resolved.certainties, places(&self.certainties)),
-            Some(_) => (&resolved.methods, places(&self.methods)),
+            // Nobody is the first of them.
+            None => {
+                let places = self
+                    .0
+                    .iter()
+                    .map(|answer| answer.map_or(0, |answer| answer.entity));
+                (&resolved.entities[column], places.collect())
+            }
+            Some(0) => (&resolved.certainties, places(|answer| answer.certainty as u32)),
+            Some(_) => (&resolved.methods, places(|answer| answer.method as u32)),
         };
         Ok(take(values, &places, None)?)
     }
@@ -276,34 +276,42 @@ fn entity_column(name: &str) -> usize {
 const CERTAINTY: usize = ENTITY_COLUMNS.len();
 const METHOD: usize = CERTAINTY + 1;
 
-fn flows(batch: &RecordBatch, asked: &[usize], resolved: &Resolved) -> Result<Vec<ArrayRef>> {
+fn flows(
+    batch: &RecordBatch,
+    asked: &[usize],
+    resolved: &Resolved,
+    recall: &mut Recall,
+) -> Result<Vec<ArrayRef>> {
     let rows = batch.num_rows();
     let (mut sources, mut targets) = (Answers::with_capacity(rows), Answers::with_capacity(rows));
     if asked.iter().any(|column| *column < INITIATOR) {
         let text = |name| Texts::new(batch, name);
-        let (interfaces, vpcs, tasks) = (text("interface_id")?, text("vpc_id")?, text("ecs_task_id")?);
-        let (from, to, directions) = (text("srcaddr")?, text("dstaddr")?, text("flow_direction")?);
-        let (from_ranges, to_ranges) = (text("pkt_src_aws_service")?, text("pkt_dst_aws_service")?);
-        let times = times(batch);
-        for row in 0..rows {
-            let time = times
-                .filter(|times| times.is_valid(row))
-                .map(|times| times.value(row));
-            let sides = time.map(|time| {
-                resolved.ledger.flow(&Flow {
+        let (interface, vpc, task) = (text("interface_id")?, text("vpc_id")?, text("ecs_task_id")?);
+        let (source, target, direction) = (text("srcaddr")?, text("dstaddr")?, text("flow_direction")?);
+        let (source_range, target_range) = (text("pkt_src_aws_service")?, text("pkt_dst_aws_service")?);
+        match times(batch) {
+            Some(time) => recall.sides(
+                &resolved.ledger,
+                &FlowColumns {
                     time,
-                    interface: interfaces.at(row),
-                    source: from.at(row),
-                    target: to.at(row),
-                    direction: directions.at(row),
-                    vpc: vpcs.at(row),
-                    task: tasks.at(row),
-                    source_range: from_ranges.at(row),
-                    target_range: to_ranges.at(row),
-                })
-            });
-            sources.push(sides.and_then(|sides| sides.source));
-            targets.push(sides.and_then(|sides| sides.target));
+                    interface: interface.0.as_ref(),
+                    source: source.0.as_ref(),
+                    target: target.0.as_ref(),
+                    direction: direction.0.as_ref(),
+                    vpc: vpc.0.as_ref(),
+                    task: task.0.as_ref(),
+                    source_range: source_range.0.as_ref(),
+                    target_range: target_range.0.as_ref(),
+                },
+                |sides| {
+                    sources.push(sides.source);
+                    targets.push(sides.target);
+                },
+            ),
+            None => (0..rows).for_each(|_| {
+                sources.push(None);
+                targets.push(None);
+            }),
         }
     }
     let initiators: Vec<(Option<&str>, Option<&str>)> = match asked.iter().any(|column| *column >= INITIATOR)

@@ -18,6 +18,7 @@ use datafusion::physical_plan::filter_pushdown::{
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
+use trailhound_ingest::identity::Recall;
 
 use super::columns::Logs;
 use super::resolved::{Identity, Resolved};
@@ -139,8 +140,9 @@ impl ExecutionPlan for IdentifyExec {
         let (outputs, schema) = (Arc::clone(&self.outputs), Arc::clone(&self.schema));
         let batches = futures::stream::once(async move {
             let resolved = identity.resolve().await?;
+            let mut recall = Recall::default();
             Ok::<_, DataFusionError>(
-                input.map(move |batch| identify(&batch?, logs, &outputs, &schema, &resolved)),
+                input.map(move |batch| identify(&batch?, logs, &outputs, &schema, &resolved, &mut recall)),
             )
         })
         .try_flatten();
@@ -184,6 +186,7 @@ fn identify(
     outputs: &[Output],
     schema: &SchemaRef,
     resolved: &Resolved,
+    recall: &mut Recall,
 ) -> Result<RecordBatch> {
     let asked: Vec<usize> = outputs
         .iter()
@@ -192,7 +195,7 @@ fn identify(
             Output::Input(_) => None,
         })
         .collect();
-    let mut made = logs.compute(batch, &asked, resolved)?.into_iter();
+    let mut made = logs.compute(batch, &asked, resolved, recall)?.into_iter();
     let columns: Vec<ArrayRef> = outputs
         .iter()
         .filter_map(|output| match output {

@@ -77,6 +77,11 @@ impl<T: Copy + Default> Fixed<T> {
         self.values.resize(before + rows, T::default());
     }
 
+    fn clear(&mut self) {
+        self.values.clear();
+        self.valid = None;
+    }
+
     fn held(&self) -> usize {
         self.values.len() * size_of::<T>() + self.valid.as_ref().map_or(0, Vec::len)
     }
@@ -115,6 +120,22 @@ impl Run {
             rows: 0,
             room: self.rows,
         }
+    }
+
+    /// A run of no rows in the room of this one: fresh memory costs a fault for every page.
+    pub fn cleared(mut self) -> Self {
+        for column in &mut self.columns {
+            match column {
+                Column::Nothing(_) => {}
+                Column::Text(text) => text.clear(),
+                Column::Int(fixed) => fixed.clear(),
+                Column::Long(fixed) => fixed.clear(),
+                Column::Double(fixed) => fixed.clear(),
+                Column::Bool(fixed) => fixed.clear(),
+            }
+        }
+        self.rows = 0;
+        self
     }
 
     /// Rows so far.

@@ -7,6 +7,9 @@ pub(super) use trailhound_ingest::intern::NULL;
 /// Distinct values from which on a column must repeat itself to be worth looking values up.
 const UNIQUE_AFTER: usize = 16 << 10;
 
+/// Bytes of a column's texts whose room is kept for the next run.
+const ROOM_BYTES_MAX: usize = 4 << 20;
+
 /// Values of a text column, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Text {
@@ -26,6 +29,17 @@ impl Text {
             nulls: rows > 0,
             texts: Interner::new(unique),
         }
+    }
+
+    /// A column of no rows in the room of this one, unless that is large: it would be held while
+    /// another run fills as much again.
+    pub fn clear(&mut self) {
+        self.codes.clear();
+        match self.texts.held() > ROOM_BYTES_MAX {
+            true => self.texts = Interner::new(self.texts.is_blind()),
+            false => self.texts.clear(),
+        }
+        self.nulls = false;
     }
 
     /// Whether the column turned out to hardly repeat a value, so that the next
