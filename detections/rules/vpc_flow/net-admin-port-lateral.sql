@@ -61,7 +61,7 @@ owners AS (
 names AS (
     SELECT
         address, slot, first_value(owner ORDER BY records DESC, owner) AS owner, max(service) AS service,
-        count(DISTINCT service) <= 1 AS is_clear, min(definition) AS definition
+        count(DISTINCT owner) FILTER (WHERE owner NOT LIKE 'eni-%') <= 1 AS is_clear, min(definition) AS definition
     FROM owners
     GROUP BY address, slot
 ),
@@ -87,9 +87,9 @@ started AS (
 named AS (
     SELECT
         c.*,
-        coalesce(s.service, c.srcaddr) AS source,
-        coalesce(s.owner, sd.owner) AS workload,
-        s.service IS NOT NULL AS is_service,
+        coalesce(s.service, sn.service, c.srcaddr) AS source,
+        coalesce(s.owner, sn.owner, sd.owner) AS workload,
+        coalesce(s.service, sn.service) IS NOT NULL AS is_service,
         coalesce(
             CASE WHEN t.owner NOT LIKE 'eni-%' THEN t.owner END, CASE WHEN td.owner NOT LIKE 'eni-%' THEN td.owner END,
             CASE
@@ -99,11 +99,13 @@ named AS (
         ) AS target
     FROM calls c
     LEFT JOIN names s ON s.address = c.srcaddr AND s.slot = c.slot
+    -- A task that starts at the end of an hour is named by its own records of the next.
+    LEFT JOIN names sn ON sn.address = c.srcaddr AND sn.slot = c.slot + INTERVAL '1 hour' AND s.address IS NULL
     LEFT JOIN names t ON t.address = c.dstaddr AND t.slot = c.slot
     LEFT JOIN days sd ON sd.address = c.srcaddr AND sd.day = date_trunc('day', c.slot)
     LEFT JOIN days td ON td.address = c.dstaddr AND td.day = date_trunc('day', c.slot)
     WHERE is_private_ip(c.srcaddr) AND is_private_ip(c.dstaddr)
-      AND coalesce(s.is_clear, true) AND coalesce(t.is_clear, true)
+      AND coalesce(s.is_clear, sn.is_clear, true) AND coalesce(t.is_clear, true)
 ),
 -- Workloads of which enough was learnt, and from when to when.
 learnt AS (

@@ -42,7 +42,8 @@ owners AS (
     SELECT
         srcaddr AS address, date_bin(INTERVAL '1 hour', start_time) AS slot,
         max(ecs_service_name) AS service, max(interface_id) AS interface_id, max(subnet_id) AS subnet_id,
-        min(ecs_service_name) = max(ecs_service_name) AS is_clear
+        min(workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL))
+            = max(workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL)) AS is_clear
     FROM vpc_flow
     WHERE action = 'ACCEPT' AND flow_direction = 'egress'
       AND start_time >= $window_start AND start_time < $window_end

@@ -53,7 +53,7 @@ owners AS (
 ),
 names AS (
     SELECT
-        address, slot, first_value(owner ORDER BY records DESC, owner) AS owner, count(DISTINCT service) <= 1 AS is_clear
+        address, slot, first_value(owner ORDER BY records DESC, owner) AS owner, count(DISTINCT owner) <= 1 AS is_clear
     FROM owners
     GROUP BY address, slot
 ),

@@ -40,11 +40,13 @@ profiles AS (
 ),
 -- Whose address it was in that hour. An hour with two owners tells nothing.
 names AS (
-    SELECT srcaddr AS address, slot, max(service) AS service, min(service) = max(service) AS is_clear
+    SELECT srcaddr AS address, slot, max(service) AS service, min(owner) = max(owner) AS is_clear
     FROM (
-        SELECT srcaddr, date_bin(INTERVAL '1 hour', start_time) AS slot, ecs_service_name AS service
+        SELECT
+            srcaddr, date_bin(INTERVAL '1 hour', start_time) AS slot, ecs_service_name AS service,
+            workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL) AS owner
         FROM vpc_flow
-        WHERE action = 'ACCEPT' AND flow_direction = 'egress' AND ecs_service_name IS NOT NULL
+        WHERE action = 'ACCEPT' AND flow_direction = 'egress' AND coalesce(ecs_service_name, ecs_task_definition_arn) IS NOT NULL
           AND start_time >= $window_start AND start_time < $window_end
     )
     GROUP BY srcaddr, slot

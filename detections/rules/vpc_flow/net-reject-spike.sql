@@ -42,12 +42,13 @@ pairs AS (
 -- Whose address it was in that hour, as baselines name it. An hour with two services tells nothing.
 names AS (
     SELECT
-        address, hour, first_value(owner ORDER BY records DESC, owner) AS owner, count(DISTINCT service) <= 1 AS is_clear
+        address, hour, first_value(owner ORDER BY records DESC, owner) AS owner,
+        count(DISTINCT owner) FILTER (WHERE owner NOT LIKE 'eni-%') <= 1 AS is_clear
     FROM (
         SELECT
             srcaddr AS address, date_bin(INTERVAL '1 hour', start_time) AS hour,
             workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id) AS owner,
-            max(ecs_service_name) AS service, count(*) AS records
+            count(*) AS records
         FROM vpc_flow
         WHERE flow_direction = 'egress' AND start_time >= $window_start AND start_time < $window_end
         GROUP BY 1, 2, 3
