@@ -114,7 +114,7 @@ pub struct Common {
     #[arg(long, short = 'F', value_name = "TABLE=WHERE", long_help = from_help(), help_heading = INPUT)]
     pub from: Vec<From>,
 
-    /// The lake, a folder or an s3:// URL [default: ./lake if it is there and no --from is given]
+    /// The lake, a folder or an s3:// URL [default: ./lake if it is there and --from gives no logs]
     #[arg(long, value_name = "WHERE", help_heading = INPUT)]
     pub lake: Option<String>,
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use trailhound_lake::Lake;
-use trailhound_query::{Options, Session};
+use trailhound_query::declared::declared_named;
+use trailhound_query::{From, Options, Session};
 
 use crate::cli::Common;
 use crate::config::Config;
@@ -28,13 +29,16 @@ pub mod verify;
 pub mod who;
 
 /// The lake that the arguments or the configuration name; else the default one,
-/// if it is there and no raw logs are asked for.
+/// if it is there and no raw logs are given.
 ///
 /// # Errors
 /// A lake that was named is not there, or cannot be reached.
 pub async fn lake(common: &Common, config: &Config) -> Result<Option<Lake>> {
-    let named = common.lake.is_some() || (config.lake.path.is_some() && common.from.is_empty());
-    let there = common.from.is_empty() && Path::new(crate::lakes::DEFAULT).is_dir();
+    // What people declare goes with any logs, those of the lake too.
+    let is_log = |from: &From| declared_named(&from.format).is_none() && from.format != "inventory";
+    let no_logs = !common.from.iter().any(is_log);
+    let named = common.lake.is_some() || (config.lake.path.is_some() && no_logs);
+    let there = no_logs && Path::new(crate::lakes::DEFAULT).is_dir();
     if !named && !there {
         return Ok(None);
     }

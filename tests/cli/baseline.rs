@@ -16,6 +16,13 @@ fn day(number: i64) -> String {
     for hour in 0..24 {
         let from = FIRST + (number * 24 + hour) * 3600;
         let to = from + 59;
+        // That nothing else happened was seen, too.
+        for interface in ["eni-web", "eni-db"] {
+            for quarter in 0..4 {
+                let (from, to) = (from + quarter * 900, from + quarter * 900 + 899);
+                text += &format!("1 {interface} - - - - - - - {from} {to} - NODATA - - -\n");
+            }
+        }
         let mut line = |interface: &str, ends: &str, bytes: i64, flags: u8, way: &str, service: &str| {
             text +=
                 &format!("1 {interface} {ends} 6 10 {bytes} {from} {to} ACCEPT OK {flags} {way} {service}\n");

@@ -26,7 +26,9 @@ FROM (
         SELECT
             date_trunc('hour', f.event_time) AS event_time, f.event_time AS first_seen,
             coalesce(f.end_time, f.event_time) AS last_seen,
-            {workload} AS entity,
+            coalesce(
+                workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL), tasks.name, {workload}
+            ) AS entity,
             f.interface_id, f.srcaddr, f.dstaddr, f.srcport, f.dstport, f.protocol, f.bytes, f.packets, f.action,
             f.tcp_flags, f.pkt_srcaddr, f.pkt_dstaddr, f.pkt_src_aws_service, f.pkt_dst_aws_service,
             coalesce(
@@ -51,6 +53,18 @@ FROM (
             )
             GROUP BY its_interface
         ) AS own_address ON own_address.its_interface = f.interface_id AND f.flow_direction IS NULL
+        -- The records of a task's first seconds, in which its images are pulled, do not name it yet. Those that
+        -- its interface has later do; of an interface that several tasks share they tell nothing.
+        LEFT JOIN (
+            SELECT interface_id AS task_interface, max(task) AS name
+            FROM (
+                SELECT interface_id, workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL) AS task
+                FROM vpc_flow
+                WHERE coalesce(ecs_service_name, ecs_task_definition_arn) IS NOT NULL
+            )
+            GROUP BY interface_id
+            HAVING min(task) = max(task)
+        ) AS tasks ON tasks.task_interface = f.interface_id
         -- A NAT gateway passes on what others said: packets for the public come in at its own address.
         LEFT JOIN (
             SELECT DISTINCT interface_id AS gateway

@@ -27,7 +27,9 @@ WITH flows AS (
     SELECT
         -- As baselines name it.
         workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id) AS workload,
-        ecs_service_name, ecs_task_definition_arn AS definition, interface_id, flow_direction,
+        -- Tasks that no service started go by their family.
+        workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL) AS service_name,
+        ecs_task_definition_arn AS definition, interface_id, flow_direction,
         srcaddr, dstaddr, srcport, dstport, tcp_flags, packets, bytes, account_id, region,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
         coalesce((tcp_flags & 18) = 2, srcport > dstport) AS is_opening,
@@ -52,7 +54,7 @@ calls AS (
 -- Whose address it was in that hour, as baselines name it. An hour with two services tells nothing.
 owners AS (
     SELECT
-        srcaddr AS address, slot, workload AS owner, max(ecs_service_name) AS service, min(definition) AS definition,
+        srcaddr AS address, slot, workload AS owner, max(service_name) AS service, min(definition) AS definition,
         count(*) AS records
     FROM flows
     WHERE flow_direction = 'egress' AND workload IS NOT NULL
@@ -60,7 +62,8 @@ owners AS (
 ),
 names AS (
     SELECT
-        address, slot, first_value(owner ORDER BY records DESC, owner) AS owner, max(service) AS service,
+        address, slot, first_value(owner ORDER BY owner LIKE 'eni-%', records DESC, owner) AS owner,
+        max(service) AS service,
         count(DISTINCT owner) FILTER (WHERE owner NOT LIKE 'eni-%') <= 1 AS is_clear, min(definition) AS definition
     FROM owners
     GROUP BY address, slot
@@ -88,7 +91,7 @@ named AS (
     SELECT
         c.*,
         coalesce(s.service, sn.service, c.srcaddr) AS source,
-        coalesce(s.owner, sn.owner, sd.owner) AS workload,
+        coalesce(CASE WHEN s.owner NOT LIKE 'eni-%' THEN s.owner END, sn.owner, s.owner, sd.owner) AS workload,
         coalesce(s.service, sn.service) IS NOT NULL AS is_service,
         coalesce(
             CASE WHEN t.owner NOT LIKE 'eni-%' THEN t.owner END, CASE WHEN td.owner NOT LIKE 'eni-%' THEN td.owner END,
@@ -100,7 +103,8 @@ named AS (
     FROM calls c
     LEFT JOIN names s ON s.address = c.srcaddr AND s.slot = c.slot
     -- A task that starts at the end of an hour is named by its own records of the next.
-    LEFT JOIN names sn ON sn.address = c.srcaddr AND sn.slot = c.slot + INTERVAL '1 hour' AND s.address IS NULL
+    LEFT JOIN names sn
+        ON sn.address = c.srcaddr AND sn.slot = c.slot + INTERVAL '1 hour' AND (s.owner IS NULL OR s.owner LIKE 'eni-%')
     LEFT JOIN names t ON t.address = c.dstaddr AND t.slot = c.slot
     LEFT JOIN days sd ON sd.address = c.srcaddr AND sd.day = date_trunc('day', c.slot)
     LEFT JOIN days td ON td.address = c.dstaddr AND td.day = date_trunc('day', c.slot)

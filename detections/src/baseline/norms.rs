@@ -373,7 +373,9 @@ impl<'a> Rows<'a> {
                 let span = (end - known.first) / DAY_MICROS;
                 let unit = self.definition.unit(&group.measure);
                 let least = self.definition.samples_min;
-                for pooled in pools(&group.samples, unit, self.definition.hours, span, least) {
+                // One day tells no hour from another: most that live no longer are never seen again.
+                let by_hour = self.definition.hours && known.last - known.first >= DAY_MICROS;
+                for pooled in pools(&group.samples, unit, by_hour, span, least) {
                     let (samples, days, enough) = (pooled.norm.samples, pooled.days, pooled.enough);
                     let row = template(Some(pooled), samples, days, enough, expired);
                     self.push(row)?;
