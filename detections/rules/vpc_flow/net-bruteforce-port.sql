@@ -40,7 +40,7 @@ connections AS (
 slots AS (
     SELECT
         srcaddr, dstaddr, dstport, slot,
-        count(*) FILTER (WHERE packets BETWEEN 5 AND 25 AND bytes >= 300) AS tries,
+        count(*) FILTER (WHERE packets BETWEEN 4 AND 25 AND bytes >= 300) AS tries,
         max(bytes) AS largest
     FROM connections
     GROUP BY srcaddr, dstaddr, dstport, slot

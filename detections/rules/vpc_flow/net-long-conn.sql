@@ -3,7 +3,7 @@
 -- severity = "low"
 -- attack   = ["T1572"]
 -- csf      = ["DE.CM-1"]
--- reads    = ["connections"]
+-- reads    = ["connections", "vpc_flow"]
 -- every    = "1h"
 -- window   = "2d"
 -- entity   = ["workload", "responder_addr", "responder_port"]
@@ -16,15 +16,24 @@
 -- false_positives = """
 --   Websockets, tunnels and message brokers outside that one workload alone uses: suppress once known."""
 
-WITH outward AS (
+-- NAT gateways pass on what others began.
+WITH gateways AS (
+    SELECT interface_id
+    FROM vpc_flow
+    WHERE flow_direction = 'ingress' AND pkt_dstaddr <> dstaddr AND NOT is_private_ip(pkt_dstaddr) AND is_private_ip(dstaddr)
+    GROUP BY interface_id
+),
+outward AS (
     SELECT
         CASE
-            WHEN interface_id = responder_interface_id THEN initiator_addr
-            ELSE coalesce(ecs_service_name, interface_id, initiator_addr)
+            WHEN c.interface_id = c.responder_interface_id THEN c.initiator_addr
+            ELSE coalesce(c.ecs_service_name, c.interface_id, c.initiator_addr)
         END AS workload,
-        *
-    FROM connections
-    WHERE action = 'ACCEPT'
+        c.*
+    FROM connections c
+    LEFT JOIN gateways g ON g.interface_id = c.interface_id
+    WHERE g.interface_id IS NULL
+      AND action = 'ACCEPT'
       AND protocol IN (6, 17)
       AND start_time >= $window_start AND start_time < $window_end
       AND NOT is_private_ip(responder_addr)
