@@ -94,7 +94,7 @@ pub struct NotRun {
 pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Outcome> {
     let (rules, not_run) = runnable(session, rules);
     let (state, needs) = plan_all(session, &rules).await?;
-    let (tables, unbuilt) = hold_all(session, &needs, &rules).await?;
+    let (tables, unbuilt, is_large) = hold_all(session, &needs, &rules).await?;
     let covered = coverage(session, &needs, asked).await?;
     let mut outcome = Outcome {
         alerts: Vec::new(),
@@ -117,8 +117,12 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
             }),
         }
     }
-    // Most steps of a rule keep one core busy, so as many rules run at once as there are cores.
-    let at_once = state.config().target_partitions();
+    // Most steps of a rule keep one core busy, so as many rules run at once as there are cores: but not over
+    // what did not fit in memory, where two together may want more than there is.
+    let at_once = match is_large {
+        true => 1,
+        false => state.config().target_partitions(),
+    };
     let mut next = judged.iter();
     let mut running = VecDeque::new();
     for (rule, coverage) in &judged {
@@ -229,13 +233,15 @@ async fn plan_all(session: &Session, rules: &[&Rule]) -> Result<(SessionState, B
 
 /// Reads every table that the rules need, once.
 ///
-/// Gives also the baselines that a rule asks for and that nobody has built.
+/// Gives also the baselines that a rule asks for and that nobody has built, and whether a table was
+/// too large for memory.
 async fn hold_all(
     session: &Session,
     needs: &BTreeMap<String, Needs>,
     rules: &[&Rule],
-) -> Result<(Tables, BTreeSet<String>)> {
+) -> Result<(Tables, BTreeSet<String>, bool)> {
     let mut tables = Tables::new();
+    let mut is_large = false;
     let mut unbuilt: BTreeSet<String> = needs
         .keys()
         .filter(|name| baselines::table_named(name).is_some())
@@ -275,10 +281,11 @@ async fn hold_all(
                 Error::query(name, error)
             })?;
         tracing::debug!(table = %name, ms = began.elapsed().as_millis(), "read");
+        is_large |= held.is_in_files();
         tables.insert(name.clone(), Arc::new(held));
         unbuilt.remove(name);
     }
-    Ok((tables, unbuilt))
+    Ok((tables, unbuilt, is_large))
 }
 
 /// Whether a lake's table of baselines has all columns that rules may ask for. One of an older

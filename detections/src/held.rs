@@ -51,7 +51,14 @@ pub struct Held {
     place: Vec<Option<usize>>,
     inner: Arc<dyn TableProvider>,
     /// Removed when the last user is gone.
-    _files: Vec<TempPath>,
+    files: Vec<TempPath>,
+}
+
+impl Held {
+    /// Whether it was too much for memory.
+    pub fn is_in_files(&self) -> bool {
+        !self.files.is_empty()
+    }
 }
 
 /// Reads what `needs` asks for of a table of `context`, and of that only the rows for which
@@ -90,7 +97,7 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Op
         schema,
         place,
         inner,
-        _files: files,
+        files,
     })
 }
 
@@ -114,7 +121,7 @@ pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
         place: (0..schema.fields().len()).map(Some).collect(),
         schema,
         inner,
-        _files: files,
+        files,
     })
 }
 
@@ -358,8 +365,8 @@ mod tests {
         for (memory_bytes, in_file) in [(1 << 30, false), (4 << 20, true)] {
             let context = context(memory_bytes);
             let held = hold(&context, "t", &needs(), None).await.unwrap();
-            assert_eq!(!held._files.is_empty(), in_file);
-            let path = held._files.first().map(|path| path.to_path_buf());
+            assert_eq!(held.is_in_files(), in_file);
+            let path = held.files.first().map(|path| path.to_path_buf());
             context.register_table("held", Arc::new(held)).unwrap();
             let sql = "SELECT count(*) AS rows, sum(n) AS total, max(text) AS last FROM held WHERE n >= 1000";
             answers.push(context.sql(sql).await.unwrap().collect().await.unwrap());
