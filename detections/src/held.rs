@@ -2,9 +2,9 @@
 //!
 //! Inflating and parsing logs is most of the work, so it is done once: the rows
 //! and columns that any rule needs ([`crate::needs`]) are read in one pass and
-//! held while the rules run over them. Few rows are held in memory, many go to a
-//! temporary Parquet file, so memory is bounded however much is read. Reading the
-//! file again costs a fraction of parsing the logs again.
+//! held while the rules run over them. Few rows are held in memory, many go to
+//! temporary Parquet files, so memory is bounded however much is read. Reading the
+//! files again costs a fraction of parsing the logs again.
 //!
 //! A held table has all columns of the raw one by name. One that no rule needs
 //! is not there; to ask for it is a mistake of this crate, and fails.
@@ -23,7 +23,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
@@ -65,7 +65,7 @@ impl Held {
 /// `only` holds.
 ///
 /// # Errors
-/// The table cannot be read, or the temporary file not be written.
+/// The table cannot be read, or a temporary file not be written.
 pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Option<Expr>) -> Result<Held> {
     let frame = context.table(table).await?;
     let frame = match only {
@@ -92,7 +92,8 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Op
         place[index] = Some(slot);
     }
     let held_schema: SchemaRef = Arc::new(schema.project(columns)?);
-    let (inner, files) = read(context, frame, &held_schema).await?;
+    let plan = frame.create_physical_plan().await?;
+    let (inner, files) = read(context, plan, &held_schema).await?;
     Ok(Held {
         schema,
         place,
@@ -101,14 +102,14 @@ pub async fn hold(context: &SessionContext, table: &str, needs: &Needs, only: Op
     })
 }
 
-/// Runs a query and keeps its rows, in memory or in a file as [`hold`] does.
+/// Runs a query and keeps its rows, in memory or in files as [`hold`] does.
 ///
 /// # Errors
-/// The query fails, or the temporary file cannot be written.
+/// The query fails, or a temporary file cannot be written.
 pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
     // The plan's schema, not the query's: types may still change while it is planned. That a
     // column is never null may hold for the query and not for its batches.
-    let plan = frame.clone().create_physical_plan().await?;
+    let plan = frame.create_physical_plan().await?;
     let fields: Vec<Field> = plan
         .schema()
         .fields()
@@ -116,7 +117,7 @@ pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let (inner, files) = read(context, frame, &schema).await?;
+    let (inner, files) = read(context, plan, &schema).await?;
     Ok(Held {
         place: (0..schema.fields().len()).map(Some).collect(),
         schema,
@@ -128,7 +129,7 @@ pub async fn keep(context: &SessionContext, frame: DataFrame) -> Result<Held> {
 /// Reads all parts of a query side by side.
 async fn read(
     context: &SessionContext,
-    frame: DataFrame,
+    plan: Arc<dyn ExecutionPlan>,
     schema: &SchemaRef,
 ) -> Result<(Arc<dyn TableProvider>, Vec<TempPath>)> {
     let room = Arc::new(Room {
@@ -136,7 +137,7 @@ async fn read(
         bytes_max: memory_max(context),
     });
     let mut tasks = Vec::new();
-    for mut stream in frame.execute_stream_partitioned().await? {
+    for mut stream in execute_stream_partitioned(plan, context.task_ctx())? {
         let (room, schema) = (Arc::clone(&room), Arc::clone(schema));
         tasks.push(SpawnedTask::spawn(async move {
             let mut rows = Rows::default();

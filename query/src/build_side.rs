@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, Result};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
@@ -30,16 +31,18 @@ const PASS: f64 = 0.5;
 /// Groups for each row.
 const GROUPS: f64 = 0.02;
 
-/// The engine's rules, with this one before it decides how joins are run.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// The builder, with joins that hold what is small: this rule before the engine decides how joins are
+/// run, and the engine's own way of choosing sides off, as it would undo this one.
+pub fn with_build_side(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    let config = builder.config().get_or_insert_default();
+    config.options_mut().optimizer.join_reordering = false;
     let mut rules = PhysicalOptimizer::new().rules;
     let joins = rules.iter().position(|rule| rule.name() == "join_selection");
     rules.insert(joins.unwrap_or(0), Arc::new(BuildSide));
-    rules
+    builder.with_physical_optimizer_rules(rules)
 }
 
-/// Puts the smaller input of each join to the left. The engine's own way of doing so has to be
-/// off (`join_reordering`), or it undoes this.
+/// Puts the smaller input of each join to the left.
 #[derive(Debug)]
 struct BuildSide;
 
@@ -69,22 +72,17 @@ impl PhysicalOptimizerRule for BuildSide {
 
 /// The join with its inputs the other way round, if that is better and possible.
 fn swapped(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let [left, right] = plan.children()[..] else {
-        return Ok(None);
-    };
-    if rows(left) <= rows(right) {
-        return Ok(None);
-    }
+    let is_better = || matches!(plan.children()[..], [left, right] if rows(left) > rows(right));
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         // A NULL-aware anti join is bound to its sides.
-        let can = join.join_type().supports_swap() && !join.null_aware;
+        let can = join.join_type().supports_swap() && !join.null_aware && is_better();
         return can.then(|| join.swap_inputs(*join.partition_mode())).transpose();
     }
     if let Some(join) = plan.downcast_ref::<CrossJoinExec>() {
-        return join.swap_inputs().map(Some);
+        return is_better().then(|| join.swap_inputs()).transpose();
     }
     match plan.downcast_ref::<NestedLoopJoinExec>() {
-        Some(join) if join.join_type().supports_swap() => join.swap_inputs().map(Some),
+        Some(join) if join.join_type().supports_swap() && is_better() => join.swap_inputs().map(Some),
         _ => Ok(None),
     }
 }
@@ -129,21 +127,16 @@ mod tests {
     use arrow::array::{Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use datafusion::datasource::MemTable;
-    use datafusion::execution::SessionStateBuilder;
     use datafusion::physical_plan::displayable;
     use datafusion::prelude::{SessionConfig, SessionContext};
 
     use super::*;
 
     fn context() -> SessionContext {
-        let mut config = SessionConfig::new().with_target_partitions(2);
-        config.options_mut().optimizer.join_reordering = false;
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_default_features()
-            .with_physical_optimizer_rules(physical_rules())
-            .build();
-        let context = SessionContext::new_with_state(state);
+        let builder = SessionStateBuilder::new()
+            .with_config(SessionConfig::new().with_target_partitions(2))
+            .with_default_features();
+        let context = SessionContext::new_with_state(with_build_side(builder).build());
         let schema = Arc::new(Schema::new(vec![
             Field::new("k", DataType::Int64, true),
             Field::new("v", DataType::Int64, true),

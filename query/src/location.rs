@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use crate::declared::declared_named;
 use crate::error::{Error, ErrorKind};
 use crate::stores;
 
@@ -77,6 +78,11 @@ pub struct Object {
 }
 
 impl From {
+    /// Whether it names logs, and not what people declare or an inventory.
+    pub fn is_log(&self) -> bool {
+        declared_named(&self.format).is_none() && self.format != "inventory"
+    }
+
     /// Lists the objects.
     ///
     /// # Errors

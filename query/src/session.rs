@@ -191,7 +191,6 @@ impl Session {
             .options_mut()
             .optimizer
             .enable_aggregate_dynamic_filter_pushdown = false;
-        config.options_mut().optimizer.join_reordering = false;
         let ingested_at = options.now.timestamp_micros();
         let log_format = |format, options| LogFormat {
             format,
@@ -199,12 +198,11 @@ impl Session {
             ledger: Arc::clone(&ledger),
             ingested_at,
         };
-        let mut state = SessionStateBuilder::new()
+        let builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
-            .with_default_features()
-            .with_physical_optimizer_rules(build_side::physical_rules())
-            .build();
+            .with_default_features();
+        let mut state = build_side::with_build_side(builder).build();
         for format in FORMATS {
             let factory = LogFormatFactory(log_format(*format, BTreeMap::new()));
             state

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Result;
 use trailhound_lake::Lake;
-use trailhound_query::declared::declared_named;
 use trailhound_query::{From, Options, Session};
 
 use crate::cli::Common;
@@ -35,8 +34,7 @@ pub mod who;
 /// A lake that was named is not there, or cannot be reached.
 pub async fn lake(common: &Common, config: &Config) -> Result<Option<Lake>> {
     // What people declare goes with any logs, those of the lake too.
-    let is_log = |from: &From| declared_named(&from.format).is_none() && from.format != "inventory";
-    let no_logs = !common.from.iter().any(is_log);
+    let no_logs = !common.from.iter().any(From::is_log);
     let named = common.lake.is_some() || (config.lake.path.is_some() && no_logs);
     let there = no_logs && Path::new(crate::lakes::DEFAULT).is_dir();
     if !named && !there {

@@ -27,7 +27,8 @@ FROM (
             date_trunc('hour', f.event_time) AS event_time, f.event_time AS first_seen,
             coalesce(f.end_time, f.event_time) AS last_seen,
             coalesce(
-                workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL), tasks.name, {workload}
+                workload(ecs_service_name, ecs_task_definition_arn, NULL, NULL), tasks.name,
+                workload(NULL, NULL, asg_tag, interface_id)
             ) AS entity,
             f.interface_id, f.srcaddr, f.dstaddr, f.srcport, f.dstport, f.protocol, f.bytes, f.packets, f.action,
             f.tcp_flags, f.pkt_srcaddr, f.pkt_dstaddr, f.pkt_src_aws_service, f.pkt_dst_aws_service,

@@ -60,15 +60,19 @@ pairs AS (
     GROUP BY workload, initiator_addr, responder_addr, responder_port, protocol, day
     HAVING count(*) >= 20
 ),
--- Calls within one second are one beat: the second of them has no gap.
-gaps AS (
-    SELECT
-        p.pair, c.at, CAST(c.bytes_out AS DOUBLE) AS size,
-        nullif(date_part('epoch', c.at) - lag(date_part('epoch', c.at)) OVER (PARTITION BY p.pair ORDER BY c.at), 0.0) AS gap
+numbered AS (
+    SELECT c.*, p.pair
     FROM pairs p
     JOIN calls c
       ON p.workload = c.workload AND p.initiator_addr = c.initiator_addr AND p.responder_addr = c.responder_addr
      AND p.responder_port = c.responder_port AND p.protocol = c.protocol AND p.day = c.day
+),
+-- Calls within one second are one beat: the second of them has no gap.
+gaps AS (
+    SELECT
+        pair, at, CAST(bytes_out AS DOUBLE) AS size,
+        nullif(date_part('epoch', at) - lag(date_part('epoch', at)) OVER (PARTITION BY pair ORDER BY at), 0.0) AS gap
+    FROM numbered
 ),
 -- Medians: nearly half of the calls may be anything.
 middles AS (
@@ -115,21 +119,18 @@ measured AS (
 ),
 totals AS (
     SELECT
-        p.pair,
-        max(c.end_time) AS last_seen,
-        sum(c.records) AS count,
-        evidence('vpc_flow', c._source, c._line) AS evidence,
-        sum(c.bytes_out) AS bytes_out,
-        sum(c.bytes_in) AS bytes_in,
-        min(c.interface_id) AS interface_id,
-        min(c.account_id) AS account_id,
+        pair,
+        max(end_time) AS last_seen,
+        sum(records) AS count,
+        evidence('vpc_flow', _source, _line) AS evidence,
+        sum(bytes_out) AS bytes_out,
+        sum(bytes_in) AS bytes_in,
+        min(interface_id) AS interface_id,
+        min(account_id) AS account_id,
         count(*) AS calls,
-        count(DISTINCT c.initiator_port) AS ports
-    FROM pairs p
-    JOIN calls c
-      ON p.workload = c.workload AND p.initiator_addr = c.initiator_addr AND p.responder_addr = c.responder_addr
-     AND p.responder_port = c.responder_port AND p.protocol = c.protocol AND p.day = c.day
-    GROUP BY p.pair
+        count(DISTINCT initiator_port) AS ports
+    FROM numbered
+    GROUP BY pair
 ),
 scores AS (
     SELECT

@@ -264,7 +264,10 @@ mod tests {
         let tables: Vec<&str> = BASELINES.iter().map(|tables| tables.name).collect();
         assert_eq!(names, tables);
         for definition in &all {
-            assert!(!definition.sql.contains("{workload}"), "{}", definition.name);
+            for fragment in FRAGMENTS {
+                let named = format!("{{{}}}", fragment.name);
+                assert!(!definition.sql.contains(&named), "{}: {named}", definition.name);
+            }
             for table in &definition.reads {
                 assert!(
                     trailhound_ingest::formats::format_named(table).is_some(),

@@ -260,11 +260,11 @@ pub fn pools(
             let weekly = (span_days >= DAYS_FOR_HOUR_OF_WEEK)
                 .then(|| of(Some(hour), "hour_of_week", &around(hour, true)))
                 .flatten();
-            // The finest that has enough; if none has, the coarsest, which has the most.
+            // The finest that has enough; all of them together have.
             let mut candidates = [weekly, daily[(hour % 24) as usize].clone(), all.clone()]
                 .into_iter()
                 .flatten();
-            let pooled = candidates.find(|pooled| pooled.enough).or_else(|| all.clone())?;
+            let pooled = candidates.find(|pooled| pooled.enough)?;
             Some(Pooled {
                 hour_of_week: Some(hour),
                 ..pooled

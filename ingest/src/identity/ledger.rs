@@ -95,29 +95,6 @@ pub(super) struct Interface {
     instances: Holds,
 }
 
-/// What a flow record says about itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Flow<'a> {
-    /// Start of its window, microseconds since the epoch.
-    pub time: i64,
-    /// Its interface.
-    pub interface: Option<&'a str>,
-    /// Source address.
-    pub source: Option<&'a str>,
-    /// Destination address.
-    pub target: Option<&'a str>,
-    /// `ingress` or `egress`.
-    pub direction: Option<&'a str>,
-    /// VPC of the interface.
-    pub vpc: Option<&'a str>,
-    /// Task of the interface, by the record's ECS fields.
-    pub task: Option<&'a str>,
-    /// Range of AWS that the source address is in.
-    pub source_range: Option<&'a str>,
-    /// Range of AWS that the destination address is in.
-    pub target_range: Option<&'a str>,
-}
-
 /// Who the two sides of a flow record were; None for a side without an address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sides {
@@ -690,57 +667,6 @@ impl Ledger {
         self.sessions
             .get(&session_key(access_key, account, role, name))
             .copied()
-    }
-
-    /// Who the sides of a flow record were.
-    pub fn flow(&self, flow: &Flow<'_>) -> Sides {
-        let parsed = |text: Option<&str>| text.and_then(|text| text.parse::<IpAddr>().ok());
-        let (source, target) = (parsed(flow.source), parsed(flow.target));
-        let place = flow.interface.and_then(|id| self.places.get(id)).copied();
-        let own_is_source = match flow.direction {
-            Some("egress") => Some(true),
-            Some("ingress") => Some(false),
-            _ => place.and_then(|place| {
-                let own = &self.interfaces[place as usize].addresses;
-                let has = |address: Option<IpAddr>| address.is_some_and(|address| own.contains(&address));
-                match (has(source), has(target)) {
-                    (true, false) => Some(true),
-                    (false, true) => Some(false),
-                    _ => None,
-                }
-            }),
-        };
-        let scope = self.scope(flow.vpc, flow.interface);
-        let side = |address: Option<IpAddr>, own: bool, range: Option<&str>| {
-            let address = address?;
-            if own {
-                if let Some(task) = flow.task.and_then(|id| self.tasks.get(id)) {
-                    return Some(Answer {
-                        entity: task.entity,
-                        certainty: Certainty::Certain,
-                        method: Method::EcsFields,
-                    });
-                }
-                if let Some(place) = place {
-                    return Some(self.owner_at(place, flow.time));
-                }
-            }
-            let answer = self.address_in(address, scope, flow.time);
-            // `EC2` is any customer's address.
-            let of_aws = range.is_some_and(|range| range != "EC2");
-            match answer.method {
-                Method::NotNamed if of_aws && !is_private(address) => Some(Answer {
-                    entity: self.entities.of_kind(Kind::AwsService),
-                    certainty: Certainty::Likely,
-                    method: Method::AwsRange,
-                }),
-                _ => Some(answer),
-            }
-        };
-        Sides {
-            source: side(source, own_is_source == Some(true), flow.source_range),
-            target: side(target, own_is_source == Some(false), flow.target_range),
-        }
     }
 
     /// Where a call came from: `own`, `nat`, `endpoint`, `aws_service`, `foreign` or `unknown`, and why.

@@ -27,7 +27,7 @@ pub use claim::{CLAIM_COLUMNS, claims_schema};
 pub use claims::{Claims, SOURCES};
 pub use entity::{Answer, Certainty, ENTITY_COLUMNS, Entity, Kind, METHODS, Method};
 pub use inventory::INVENTORY_COLUMNS;
-pub use ledger::{Flow, Ledger, Sides};
+pub use ledger::{Ledger, Sides};
 pub use recall::{FlowColumns, Recall};
 pub use tables::{
     ENI_HISTORY_COLUMNS, OWN_ADDRESSES_COLUMNS, ROLE_SESSIONS_COLUMNS, TASK_HISTORY_COLUMNS,

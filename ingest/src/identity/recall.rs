@@ -115,8 +115,8 @@ struct Interface {
 }
 
 impl Recall {
-    /// The sides of each record, as [`Ledger::flow`] gives them; nobody for a record without time.
-    /// `ledger` has to be the same at every call.
+    /// Who the sides of each record were; nobody for a record without time. `ledger` has to be the same at
+    /// every call.
     pub fn sides(&mut self, ledger: &Ledger, columns: &FlowColumns<'_>, mut told: impl FnMut(Sides)) {
         if self.addresses.texts.len() > ADDRESSES_MAX {
             *self = Recall::default();

@@ -21,7 +21,7 @@ pub const FUNCTION: Function = Function {
 };
 
 /// See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>.
-fn part<'a>(arn: &'a str, part: &str) -> Option<&'a str> {
+pub(super) fn part<'a>(arn: &'a str, part: &str) -> Option<&'a str> {
     let mut fields = arn.splitn(6, ':');
     if fields.next() != Some("arn") {
         return None;

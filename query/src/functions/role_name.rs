@@ -1,6 +1,6 @@
 //! `role_name(arn)`
 
-use super::{Body, Function, Group, Type, text};
+use super::{Body, Function, Group, Type, arn_part, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
@@ -21,7 +21,7 @@ pub const FUNCTION: Function = Function {
 };
 
 fn name(arn: &str) -> Option<&str> {
-    let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
+    let resource = arn_part::part(arn, "resource")?;
     match resource.split_once('/')? {
         ("role", path) => path.rsplit('/').next(),
         ("assumed-role", rest) => rest.split('/').next(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Body, Function, Group, Type, percent_decode, text};
+use super::{Body, Function, Group, Type, arn_part, percent_decode, text};
 
 /// See [`Function::about`].
 pub const FUNCTION: Function = Function {
@@ -39,7 +39,7 @@ pub const FUNCTION: Function = Function {
 
 /// The family in the ARN of a task definition.
 fn family(arn: &str) -> Option<&str> {
-    let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
+    let resource = arn_part::part(arn, "resource")?;
     let name = resource.strip_prefix("task-definition/")?;
     let family = name.rsplit_once(':').map_or(name, |(family, _)| family);
     (!family.is_empty()).then_some(family)

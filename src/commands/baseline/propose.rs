@@ -90,8 +90,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// The rows of `service_profiles` that learnt connections come to. Interfaces are no services, and
-/// neither are the subnets that older versions learnt of.
+/// The rows of `service_profiles` that learnt connections come to. Interfaces are no services.
 fn proposal(version: i64, min_days: u32) -> String {
     format!(
         r"SELECT
@@ -106,7 +105,7 @@ fn proposal(version: i64, min_days: u32) -> String {
             CASE split_part(subject, '/', -1) WHEN '6' THEN 'tcp' ELSE 'udp' END AS protocol
         FROM baseline_edges
         WHERE version = {version} AND measure <> 'protocol' AND state <> 'expired' AND days >= {min_days}
-          AND entity NOT LIKE 'subnet-%' AND entity NOT LIKE 'eni-%'
+          AND entity NOT LIKE 'eni-%'
           AND split_part(subject, '/', -1) IN ('6', '17')
           AND ($service IS NULL OR entity = $service)
         ORDER BY service, direction, peer, CAST(port AS INT), protocol"

@@ -139,7 +139,7 @@ impl Packer {
         let deltas = Deltas(values);
         let chosen = match (&numbered, &whole) {
             (Some(numbered), Some(whole)) => self.smallest([numbered, whole, &deltas])?,
-            _ => self.smallest([&deltas])?,
+            _ => self.trial(&deltas)?,
         };
         self.write_chosen(chosen, valid.as_deref(), rows.len(), describe, None)
     }
