@@ -44,8 +44,7 @@ named AS (
             WHEN w.owner IS NOT NULL THEN w.owner
             -- EC2 can be any customer's address.
             WHEN t.service <> 'EC2' THEN concat('aws:', t.service)
-            WHEN t.peer LIKE '%:%' THEN regexp_replace(t.peer, '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
-            ELSE regexp_replace(t.peer, '[.][0-9]+$', '.0/24')
+            ELSE ip_network(t.peer)
         END AS peer_name,
         w.owner IS NOT NULL OR coalesce(is_private_ip(t.peer), false) AS internal
     FROM talk t

@@ -24,7 +24,7 @@ WITH calls AS (
     SELECT
         date_trunc('hour', event_time) AS event_time, event_time AS at, {principal} AS entity,
         concat(split_part(event_source, '.', 1), ':', event_name) AS api, error_code, aws_region,
-        {caller_network} AS network,
+        ip_network(source_ip_address) AS network,
         nullif(regexp_replace(user_agent, '^\W*([A-Za-z][A-Za-z0-9_. -]*?)[/ (;,].*$', '\1'), '') AS client
     FROM cloudtrail
     WHERE invoked_by IS NULL

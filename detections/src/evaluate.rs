@@ -341,7 +341,9 @@ async fn findings(context: &SessionContext, rule: &Rule, coverage: &Coverage) ->
     let wrong = |error| planning::sql_error(rule, &error, &[]);
     let began = Instant::now();
     let query = planning::query_of(context, rule)?;
-    let (steps, rest) = shared::split(&query, |name| context.table_exist(name).unwrap_or(true));
+    let (steps, rest) = shared::split(&query, &rule.keep, |name| {
+        context.table_exist(name).unwrap_or(true)
+    });
     for step in steps {
         let frame = bound(context, &step.sql, rule, coverage).await?;
         let held = held::keep(context, frame).await.map_err(wrong)?;

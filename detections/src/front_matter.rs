@@ -34,6 +34,8 @@ pub(crate) struct FrontMatter {
     pub message: String,
     #[serde(default)]
     pub impact: Vec<String>,
+    #[serde(default)]
+    pub keep: Vec<String>,
     pub risk: Option<u8>,
     pub misses: String,
     pub false_positives: String,

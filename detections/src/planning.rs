@@ -145,17 +145,26 @@ pub async fn plan(context: &SessionContext, rule: &Rule) -> Result<LogicalPlan> 
     let wrong = |error: DataFusionError| sql_error(rule, &error, &context_tables(context));
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(&rule.sql, &dialect).map_err(wrong)?;
-    let is_query =
-        matches!(&statement, Statement::Statement(inner) if matches!(**inner, ast::Statement::Query(_)));
-    if !is_query {
-        let reason = "a rule is a query: it does not create, write or set anything";
-        return Err(Error::rule(&rule.file, rule.sql_line, reason));
-    }
+    let query = query_of(context, rule)?;
+    check_keep(rule, &query)?;
     let used = state.resolve_table_references(&statement).map_err(wrong)?;
     check_tables(rule, &used, context)?;
     let plan = state.statement_to_plan(statement).await.map_err(wrong)?;
     check_output(rule, &plan)?;
     Ok(plan)
+}
+
+fn check_keep(rule: &Rule, query: &ast::Query) -> Result<()> {
+    let steps = query.with.iter().flat_map(|with| &with.cte_tables);
+    let names: Vec<&str> = steps.map(|cte| cte.alias.name.value.as_str()).collect();
+    match rule.keep.iter().find(|kept| !names.contains(&kept.as_str())) {
+        None => Ok(()),
+        Some(kept) => Err(Error::rule(
+            &rule.file,
+            rule.line_of_key("keep"),
+            format!("`keep` names {kept}, which is no step of the query"),
+        )),
+    }
 }
 
 fn check_tables(

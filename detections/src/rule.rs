@@ -103,6 +103,9 @@ pub struct Rule {
     pub message_text: String,
     /// Output columns that say what was or may be hurt.
     pub impact: Vec<String>,
+    /// `WITH` steps that pass on few records: computed once where they are named more than once, as those
+    /// are that group.
+    pub keep: Vec<String>,
     /// Risk of its alerts, 0 to 100, unless a row says otherwise.
     pub risk: Option<u8>,
     /// What it does not see.
@@ -185,6 +188,7 @@ impl Rule {
             message,
             message_text: read.message,
             impact: read.impact,
+            keep: read.keep,
             risk: read.risk,
             misses: one_line(&read.misses),
             false_positives: one_line(&read.false_positives),

@@ -6,7 +6,8 @@
 //! their order, and kept as tables while the rule runs.
 //!
 //! A step is small if it groups, or only reads what is small. One that passes
-//! records on stays part of those that use it: it would take memory without end.
+//! records on stays part of those that use it, as it may be as large as the day. Where
+//! a rule knows that it passes on few, it names it in `keep`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -24,8 +25,9 @@ pub struct Step {
 
 /// The steps of a query to run first, and the query that is left.
 ///
-/// `taken` says whether a table of that name is there already: such a step stays where it is.
-pub fn split(query: &Query, taken: impl Fn(&str) -> bool) -> (Vec<Step>, String) {
+/// `keep` names steps that are small though they do not look it. `taken` says whether a table of that name
+/// is there already: such a step stays where it is.
+pub fn split(query: &Query, keep: &[String], taken: impl Fn(&str) -> bool) -> (Vec<Step>, String) {
     let Some(with) = &query.with else {
         return (Vec::new(), query.to_string());
     };
@@ -37,7 +39,7 @@ pub fn split(query: &Query, taken: impl Fn(&str) -> bool) -> (Vec<Step>, String)
     let mut steps = Vec::new();
     for cte in &with.cte_tables {
         let name = &cte.alias.name.value;
-        if is_small(&cte.query, &small) {
+        if keep.contains(name) || is_small(&cte.query, &small) {
             small.insert(name.clone());
             let is_plain = cte.alias.columns.is_empty() && cte.query.with.is_none() && !with.recursive;
             if is_plain && uses.get(name).is_some_and(|&uses| uses > 1) && !taken(name) {
@@ -122,7 +124,7 @@ mod tests {
         let ast::Statement::Query(query) = &statements[0] else {
             panic!("not a query: {sql}")
         };
-        let (steps, rest) = split(query, |name| name == "t");
+        let (steps, rest) = split(query, &["kept".to_owned()], |name| name == "t");
         (steps.into_iter().map(|step| step.name).collect(), rest)
     }
 
@@ -149,6 +151,15 @@ mod tests {
              SELECT * FROM h JOIN h AS i ON h.a = i.a JOIN x ON x.a = h.a JOIN x AS y ON y.a = h.a CROSS JOIN s CROSS JOIN s AS z",
         );
         assert_eq!(first, ["g", "h", "s"]);
+    }
+
+    #[test]
+    fn a_rule_can_say_that_a_step_is_small() {
+        let (first, _) = names(
+            "WITH kept AS (SELECT a, b FROM t WHERE a = 1), g AS (SELECT a, b FROM kept) \
+             SELECT * FROM kept JOIN g ON g.a = kept.a JOIN g AS h ON h.a = kept.a",
+        );
+        assert_eq!(first, ["kept", "g"]);
     }
 
     #[test]

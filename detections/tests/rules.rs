@@ -261,6 +261,11 @@ async fn a_wrong_rule_is_refused_with_file_and_line() {
             "DIR/a.sql:7: `entity` names source, which the query does not give",
         ),
         (
+            "-- quiet",
+            "-- keep = [\"step\"]\n-- quiet",
+            "DIR/a.sql:8: `keep` names step, which is no step of the query",
+        ),
+        (
             "\"{srcaddr}\"",
             "\"{who}\"",
             "DIR/a.sql:9: the message uses {who}, which the query does not give",

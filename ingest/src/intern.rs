@@ -114,9 +114,10 @@ impl Interner {
         let buffers = array.data_buffers();
         // Equal views of one array are equal text: a constant column costs one look-up.
         let mut last = (0, NULL);
+        let mut recent = Recent::default();
         let mut code_of = |this: &mut Self, view: u128| {
             if last.1 == NULL || last.0 != view {
-                last = (view, this.code_of(view, buffers));
+                last = (view, recent.code(view, || this.code_of(view, buffers)));
             }
             last.1
         };
@@ -245,6 +246,46 @@ impl Interner {
             }
             self.slots[slot] = code as u32 + 1;
         }
+    }
+}
+
+/// Views of one array that came of late, and their texts' numbers: columns that were read from a dictionary
+/// have the same view for the same text, however long.
+struct Recent {
+    entries: [(u128, u32); 1 << Recent::BITS],
+    /// Hits less misses: where hardly a view comes twice, it is not worth looking.
+    worth: i32,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent {
+            entries: [(0, NULL); 1 << Recent::BITS],
+            worth: 0,
+        }
+    }
+}
+
+impl Recent {
+    const BITS: u32 = 9;
+
+    /// Misses that outnumber the hits at which it gives up.
+    const PATIENCE: i32 = 256;
+
+    #[inline]
+    fn code(&mut self, view: u128, look_up: impl FnOnce() -> u32) -> u32 {
+        if self.worth < -Self::PATIENCE {
+            return look_up();
+        }
+        let slot = (view as u64 ^ (view >> 64) as u64).wrapping_mul(STIR) >> (64 - Self::BITS);
+        let entry = &mut self.entries[slot as usize];
+        if entry.0 == view && entry.1 != NULL {
+            self.worth += 1;
+        } else {
+            self.worth -= 1;
+            *entry = (view, look_up());
+        }
+        entry.1
     }
 }
 

@@ -79,12 +79,8 @@ changes AS (
         coalesce(c.role_arn, c.principal_arn, c.principal_id, 'unknown') AS role,
         coalesce(role_name(c.role_arn), role_name(c.principal_arn), c.principal_name, '') AS name,
         coalesce(c.recipient_account_id, c.account_id) AS own_account,
-        -- Networks change within themselves all the time; /24 and the first three groups stand for them.
-        CASE
-            WHEN c.source_ip_address LIKE '%:%'
-                THEN concat_ws(':', split_part(c.source_ip_address, ':', 1), split_part(c.source_ip_address, ':', 2), split_part(c.source_ip_address, ':', 3))
-            ELSE regexp_replace(c.source_ip_address, '\.[0-9]+$', '')
-        END AS network,
+        -- Addresses change within a network all the time. A service's name stands for itself.
+        coalesce(ip_network(c.source_ip_address), c.source_ip_address) AS network,
         regexp_replace(
             coalesce(c.request_parameters ->> 'cluster', c.request_parameters ->> 'clusterName', 'default'), '^.*/', ''
         ) AS cluster,

@@ -95,10 +95,7 @@ named AS (
         coalesce(s.service, sn.service) IS NOT NULL AS is_service,
         coalesce(
             CASE WHEN t.owner NOT LIKE 'eni-%' THEN t.owner END, CASE WHEN td.owner NOT LIKE 'eni-%' THEN td.owner END,
-            CASE
-                WHEN c.dstaddr LIKE '%:%' THEN regexp_replace(c.dstaddr, '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
-                ELSE regexp_replace(c.dstaddr, '[.][0-9]+$', '.0/24')
-            END
+            ip_network(c.dstaddr)
         ) AS target
     FROM calls c
     LEFT JOIN names s ON s.address = c.srcaddr AND s.slot = c.slot

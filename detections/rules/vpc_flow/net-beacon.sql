@@ -11,6 +11,7 @@
 -- quiet    = "24h"
 -- message  = "{workload} calls {responder_addr} port {responder_port} every {period_seconds} s, {beats} times in {span}"
 -- impact   = ["workload", "interface_id"]
+-- keep     = ["numbered"]
 -- misses   = """
 --   Fewer than 20 calls a day, so periods above 72 minutes. A channel that keeps one connection open:
 --   see net-long-conn. Calls from one source port closer together than 2.5 aggregation windows, which

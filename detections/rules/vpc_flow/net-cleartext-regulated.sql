@@ -13,29 +13,39 @@
 -- impact   = ["source", "destination", "interface_id"]
 -- misses   = """
 --   Clear text on other ports, and TLS that is negotiated on these. Ends that the table regulated does not
---   name. Less than ten kilobytes a day."""
+--   name. Less than ten kilobytes a day, both ways together."""
 -- false_positives = """
 --   Health checks of more than ten kilobytes a day, and redirects to TLS: approve them in declared_flows.
 --   One regulated end only, with the other inside, is low."""
 
 WITH flows AS (
     SELECT
-        srcaddr, dstaddr, dstport, protocol, packets, bytes, flow_direction,
+        -- Calls and their answers, both from the caller's point of view.
+        srcport > dstport AS is_call,
+        CASE WHEN srcport > dstport THEN srcaddr ELSE dstaddr END AS srcaddr,
+        CASE WHEN srcport > dstport THEN dstaddr ELSE srcaddr END AS dstaddr,
+        least(srcport, dstport) AS dstport,
+        protocol, packets, bytes, flow_direction,
         date_bin(INTERVAL '1 hour', start_time) AS slot,
         interface_id, account_id, region, start_time, end_time, _source, _line
     FROM vpc_flow
-    WHERE action = 'ACCEPT' AND protocol = 6 AND dstport IN (21, 23, 25, 80, 110, 143, 389)
-      -- Records of the side that began, by flags, or else the one with the higher port.
-      AND CASE WHEN protocol = 6 THEN coalesce((tcp_flags & 18) = 2, dstport < 32768 AND srcport > dstport) ELSE dstport < 32768 AND srcport > dstport END
+    WHERE action = 'ACCEPT' AND protocol = 6
+      -- Who began is told by flags, or else by the higher port.
+      AND (dstport IN (21, 23, 25, 80, 110, 143, 389) AND srcport > dstport AND coalesce((tcp_flags & 18) = 2, true)
+        OR srcport IN (21, 23, 25, 80, 110, 143, 389) AND dstport > srcport AND coalesce((tcp_flags & 18) = 18, true))
       AND start_time >= $window_start AND start_time < $window_end
 ),
 calls AS (
-    SELECT
-        srcaddr, dstaddr, dstport, protocol, slot,
-        -- Both ends may have written the same.
-        greatest(coalesce(sum(packets) FILTER (WHERE flow_direction = 'egress'), 0), coalesce(sum(packets) FILTER (WHERE coalesce(flow_direction, 'ingress') = 'ingress'), 0)) AS packets,
-        greatest(coalesce(sum(bytes) FILTER (WHERE flow_direction = 'egress'), 0), coalesce(sum(bytes) FILTER (WHERE coalesce(flow_direction, 'ingress') = 'ingress'), 0)) AS bytes
-    FROM flows
+    SELECT srcaddr, dstaddr, dstport, protocol, slot, sum(packets) AS packets, sum(bytes) AS bytes
+    FROM (
+        SELECT
+            srcaddr, dstaddr, dstport, protocol, slot, is_call,
+            -- Both ends may have written the same.
+            greatest(coalesce(sum(packets) FILTER (WHERE flow_direction = 'egress'), 0), coalesce(sum(packets) FILTER (WHERE coalesce(flow_direction, 'ingress') = 'ingress'), 0)) AS packets,
+            greatest(coalesce(sum(bytes) FILTER (WHERE flow_direction = 'egress'), 0), coalesce(sum(bytes) FILTER (WHERE coalesce(flow_direction, 'ingress') = 'ingress'), 0)) AS bytes
+        FROM flows
+        GROUP BY srcaddr, dstaddr, dstport, protocol, slot, is_call
+    )
     GROUP BY srcaddr, dstaddr, dstport, protocol, slot
 ),
 -- Whose address it was in that hour, by its own interface's records. An hour with two owners tells nothing.

@@ -12,6 +12,7 @@
 -- quiet    = "24h"
 -- message  = "{workload} asks {resolvers} resolver(s) outside by {way}, one of them {address}: at most {peak_flows} flows an hour and {peak_kilobytes} kB a day{why}"
 -- impact   = ["workload", "interface_id"]
+-- keep     = ["flows"]
 -- misses   = """
 --   The VPC's own resolver, which flow logs never show, and so a tunnel through it. Resolvers by HTTPS
 --   that are not among the well-known ones. Resolvers inside. Another resolver in a network (/24) that was learnt
@@ -28,9 +29,7 @@ WITH flows AS (
         coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
-            WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'
-                THEN regexp_replace(coalesce(pkt_dstaddr, dstaddr), '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
-            ELSE regexp_replace(coalesce(pkt_dstaddr, dstaddr), '[.][0-9]+$', '.0/24')
+            ELSE ip_network(coalesce(pkt_dstaddr, dstaddr))
         END AS network,
         coalesce(pkt_dstaddr, dstaddr) AS address, dstport, protocol,
         CASE dstport WHEN 53 THEN 'DNS' WHEN 853 THEN 'DNS over TLS' ELSE 'DNS over HTTPS' END AS way,

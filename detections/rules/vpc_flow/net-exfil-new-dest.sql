@@ -84,11 +84,7 @@ talks AS (
 placed AS (
     SELECT
         workload, address, slot, sent, received, is_ours,
-        CASE
-            WHEN address LIKE '%:%'
-                THEN concat(concat_ws(':', split_part(address, ':', 1), split_part(address, ':', 2), split_part(address, ':', 3)), '::/48')
-            ELSE regexp_replace(address, '\.[0-9]+$', '.0/24')
-        END AS peer,
+        ip_network(address) AS peer,
         first_seen
     FROM talks
     WHERE NOT is_private_ip(address)

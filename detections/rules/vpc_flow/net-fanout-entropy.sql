@@ -10,10 +10,11 @@
 -- learn    = "24h"
 -- entity   = ["workload"]
 -- quiet    = "24h"
--- message  = "{workload} called {hosts} hosts in an hour; of {samples} {pool} the median is {median_hosts} and 95% are at most {p95_hosts}, which makes z {z}, and the spread over them has z {entropy_z}"
+-- message  = "{workload} called {hosts} hosts in an hour, spread like equal calls to {even_hosts}; of {samples} {pool} the median is {median_hosts} and 95% are at most {p95_hosts}, which makes z {z}"
 -- impact   = ["workload", "hosts"]
 -- misses   = """
---   Less than 30 hosts an hour. Calls that go on to mostly the same hosts, with few others beside them.
+--   Less than 30 hosts an hour. Calls that go on to mostly the same hosts, with few others beside them: those drown
+--   where a workload calls its usual hosts very often.
 --   Where baseline_volumes has no ripe norm of the workload for that hour, it is compared with the earlier hours of
 --   the window, and a day of those is silent. Where it has one, calls that were refused, which are not learnt:
 --   net-reject-spike looks at those. Nothing is learnt of records that name no service, group or
@@ -50,15 +51,13 @@ WITH pairs AS (
       AND start_time >= $window_start AND start_time < $window_end
     GROUP BY 1, 2, 3
 ),
--- Entropy of the calls over the hosts, of what it could be at most: 1 is even.
+-- The entropy of the calls over the hosts, said as a number of hosts: calls to so many, all alike, would be as spread.
+-- Never more than there are, and hardly more than the usual ones where the others get a few calls beside many.
 hours AS (
     SELECT
         workload, hour, hosts, opened_hosts,
-        CASE WHEN hosts < 2 THEN 0.0 ELSE (ln(n) - weighted / n) / ln(CAST(hosts AS DOUBLE)) END AS evenness,
-        CASE
-            WHEN opened_hosts < 2 THEN 0.0
-            ELSE (ln(opened) - opened_weighted / opened) / ln(CAST(opened_hosts AS DOUBLE))
-        END AS opened_evenness
+        CASE WHEN hosts = 0 THEN 0.0 ELSE exp(ln(n) - weighted / n) END AS even_hosts,
+        CASE WHEN opened_hosts = 0 THEN 0.0 ELSE exp(ln(opened) - opened_weighted / opened) END AS opened_even_hosts
     FROM (
         SELECT
             workload, hour,
@@ -80,17 +79,14 @@ workloads AS (
 ),
 -- What was learnt of each hour of the week; grain says which hours were taken together for it.
 norms AS (
-    SELECT
-        p.entity AS workload, p.hour_of_week, p.grain, p.samples, p.median, p.p95, p.unit, p.center, p.spread,
-        e.median AS middle_e, e.mad AS mad_e
-    FROM (SELECT * FROM baseline_volumes WHERE measure = 'peers_out' AND state = 'ripe') p
-    JOIN (SELECT * FROM baseline_volumes WHERE measure = 'fanout_entropy' AND state = 'ripe') e
-        ON e.entity = p.entity AND e.hour_of_week = p.hour_of_week
+    SELECT entity AS workload, hour_of_week, grain, samples, median, p95, unit, center, spread
+    FROM baseline_volumes
+    WHERE measure = 'peers_out' AND state = 'ripe'
 ),
 candidates AS (
     SELECT
         h.*, w.since, n.workload IS NOT NULL AS is_learnt, n.grain, n.samples, n.median, n.p95, n.unit, n.center,
-        n.spread, n.middle_e, n.mad_e
+        n.spread
     FROM (
         -- 1970 began on a Thursday, three days after the Monday of its week.
         SELECT *, (CAST(date_part('epoch', hour) AS BIGINT) / 3600 + 72) % 168 AS hour_of_week
@@ -103,53 +99,51 @@ candidates AS (
 ),
 -- What a candidate of which nothing was learnt is compared with: earlier hours in which it called anybody.
 history AS (
-    SELECT c.workload, c.hour, c.hosts, c.evenness, ln(CAST(h.hosts AS DOUBLE)) AS x, h.hosts AS past, h.evenness AS e
+    SELECT c.workload, c.hour, c.hosts, c.even_hosts, ln(CAST(h.hosts AS DOUBLE)) AS x, h.hosts AS past
     FROM candidates c
     JOIN hours h ON h.workload = c.workload AND h.hour < c.hour AND h.hosts > 0
     WHERE NOT c.is_learnt
 ),
 medians AS (
     SELECT
-        workload, hour, hosts, evenness,
-        median(x) AS middle, median(e) AS middle_e, median(past) AS middle_hosts,
+        workload, hour, hosts, even_hosts,
+        median(x) AS middle, median(past) AS middle_hosts,
         CAST(approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY CAST(past AS DOUBLE)) AS DOUBLE) AS p95,
         count(*) AS samples
     FROM history
-    GROUP BY workload, hour, hosts, evenness
+    GROUP BY workload, hour, hosts, even_hosts
     HAVING count(*) >= 12
 ),
 odd AS (
     SELECT
-        m.workload, m.hour, m.hosts, m.evenness, m.middle_hosts, m.p95, m.samples,
+        m.workload, m.hour, m.hosts, m.even_hosts, m.middle_hosts, m.p95, m.samples,
         -- The least that counts as spread keeps equal hours from dividing by zero.
-        0.6745 * (ln(CAST(m.hosts AS DOUBLE)) - m.middle) / greatest(median(abs(h.x - m.middle)), 0.1) AS z,
-        0.6745 * abs(m.evenness - m.middle_e) / greatest(median(abs(h.e - m.middle_e)), 0.01) AS entropy_z
+        0.6745 * (ln(CAST(m.hosts AS DOUBLE)) - m.middle) / greatest(median(abs(h.x - m.middle)), 0.1) AS z
     FROM medians m
     JOIN history h ON h.workload = m.workload AND h.hour = m.hour
-    GROUP BY m.workload, m.hour, m.hosts, m.evenness, m.middle, m.middle_e, m.middle_hosts, m.p95, m.samples
+    GROUP BY m.workload, m.hour, m.hosts, m.even_hosts, m.middle, m.middle_hosts, m.p95, m.samples
 ),
+-- How even the calls are is no outlier by itself: ordinary ones are nearly even already, and none can be more than that.
+-- So: had the usual hours been all even, this one would still spread over twice as many hosts.
 found AS (
-    SELECT workload, hour, hosts, evenness, middle_hosts, p95, samples, 'earlier hours' AS pool, z, entropy_z
+    SELECT workload, hour, hosts, even_hosts, middle_hosts, p95, samples, 'earlier hours' AS pool, z
     FROM odd
-    WHERE z >= 5 AND entropy_z >= 3 AND hosts >= 2 * p95
+    WHERE z >= 5 AND even_hosts >= 2 * p95
     UNION ALL
     SELECT
-        workload, hour, opened_hosts, opened_evenness, median, p95, samples,
+        workload, hour, opened_hosts, opened_even_hosts, median, p95, samples,
         CASE grain
             WHEN 'hour_of_week' THEN 'such hours of the week that were learnt'
             WHEN 'hour_of_day' THEN 'such hours of the day that were learnt'
             ELSE 'hours that were learnt'
         END,
-        z, entropy_z
+        z
     FROM (
-        SELECT
-            *, 0.6745 * (ln(1 + opened_hosts / unit) - center) / spread AS z,
-            -- As it is: on the scale of center the whole way from a half to 1 is less than 3.
-            0.6745 * abs(opened_evenness - middle_e) / greatest(mad_e, 0.01) AS entropy_z
+        SELECT *, 0.6745 * (ln(1 + opened_hosts / unit) - center) / spread AS z
         FROM candidates
         WHERE is_learnt AND opened_hosts >= 30
     )
-    WHERE z >= 5 AND entropy_z >= 3 AND opened_hosts >= 2 * p95
+    WHERE z >= 5 AND opened_even_hosts >= 2 * p95
 )
 SELECT
     min(v.start_time) AS first_seen,
@@ -163,8 +157,7 @@ SELECT
     CAST(round(f.middle_hosts) AS BIGINT) AS median_hosts,
     CAST(round(f.p95) AS BIGINT) AS p95_hosts,
     CAST(round(f.z) AS BIGINT) AS z,
-    CAST(round(f.entropy_z) AS BIGINT) AS entropy_z,
-    round(f.evenness, 3) AS evenness,
+    CAST(round(f.even_hosts) AS BIGINT) AS even_hosts,
     min(v.interface_id) AS interface_id,
     min(v.account_id) AS account_id,
     min(v.region) AS region
@@ -176,4 +169,4 @@ WHERE v.protocol IN (6, 17)
   AND coalesce(v.flow_direction, 'egress') = 'egress'
   AND coalesce(v.interface_type, '-') <> 'nat_gateway'
   AND CASE WHEN v.protocol = 6 THEN coalesce((v.tcp_flags & 18) = 2, v.dstport < 32768 AND v.srcport > v.dstport) ELSE v.dstport < 32768 AND v.srcport > v.dstport END
-GROUP BY f.workload, f.hour, f.hosts, f.samples, f.pool, f.middle_hosts, f.p95, f.z, f.entropy_z, f.evenness
+GROUP BY f.workload, f.hour, f.hosts, f.samples, f.pool, f.middle_hosts, f.p95, f.z, f.even_hosts

@@ -65,11 +65,7 @@ known AS (
 outward AS (
     SELECT
         *,
-        CASE
-            WHEN dstaddr LIKE '%:%'
-                THEN concat(concat_ws(':', split_part(dstaddr, ':', 1), split_part(dstaddr, ':', 2), split_part(dstaddr, ':', 3)), '::/48')
-            ELSE regexp_replace(dstaddr, '\.[0-9]+$', '.0/24')
-        END AS peer,
+        ip_network(dstaddr) AS peer,
         coalesce((tcp_flags & 18) = 2, false) AS is_opening,
         -- Who began, where no flag says it: the side with the higher port.
         (tcp_flags IS NULL OR protocol = 17) AND dstport < 32768 AND srcport > dstport AS is_guess

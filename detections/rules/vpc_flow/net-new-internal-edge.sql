@@ -81,13 +81,7 @@ pairs AS (
 named AS (
     SELECT
         p.*,
-        coalesce(
-            n.owner, d.owner,
-            CASE
-                WHEN p.dstaddr LIKE '%:%' THEN regexp_replace(p.dstaddr, '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
-                ELSE regexp_replace(p.dstaddr, '[.][0-9]+$', '.0/24')
-            END
-        ) AS target
+        coalesce(n.owner, d.owner, ip_network(p.dstaddr)) AS target
     FROM pairs p
     LEFT JOIN names n ON n.address = p.dstaddr AND n.slot = p.slot
     LEFT JOIN days d ON d.address = p.dstaddr AND d.day = date_trunc('day', p.slot)

@@ -90,12 +90,7 @@ breaches AS (
 labelled AS (
     SELECT
         *,
-        CASE
-            WHEN peer_service IS NOT NULL THEN peer_service
-            WHEN address LIKE '%:%'
-                THEN concat(concat_ws(':', split_part(address, ':', 1), split_part(address, ':', 2), split_part(address, ':', 3)), '::/48')
-            ELSE regexp_replace(address, '\.[0-9]+$', '.0/24')
-        END AS peer
+        coalesce(peer_service, ip_network(address)) AS peer
     FROM breaches
 ),
 totals AS (

@@ -55,11 +55,7 @@ slots AS (
 outward AS (
     SELECT
         *,
-        CASE
-            WHEN address LIKE '%:%'
-                THEN concat(concat_ws(':', split_part(address, ':', 1), split_part(address, ':', 2), split_part(address, ':', 3)), '::/48')
-            ELSE regexp_replace(address, '\.[0-9]+$', '.0/24')
-        END AS peer
+        ip_network(address) AS peer
     FROM slots
     WHERE is_outward
 ),

@@ -26,9 +26,7 @@ WITH flows AS (
         coalesce(workload(ecs_service_name, ecs_task_definition_arn, asg_tag, interface_id), 'unknown') AS workload,
         CASE
             WHEN pkt_dst_aws_service <> 'EC2' THEN concat('aws:', pkt_dst_aws_service)
-            WHEN coalesce(pkt_dstaddr, dstaddr) LIKE '%:%'
-                THEN regexp_replace(coalesce(pkt_dstaddr, dstaddr), '^(([0-9a-fA-F]*:){3}).*$', '\1:/48')
-            ELSE regexp_replace(coalesce(pkt_dstaddr, dstaddr), '[.][0-9]+$', '.0/24')
+            ELSE ip_network(coalesce(pkt_dstaddr, dstaddr))
         END AS network,
         coalesce(pkt_dstaddr, dstaddr) AS address,
         date_bin(INTERVAL '30 minutes', start_time) AS slot,

@@ -157,7 +157,9 @@ impl<'a> Attachment<'a> {
                 match name.to_ascii_lowercase().as_str() {
                     "networkinterfaceid" => found.interface = found.interface.or(Some(value)),
                     "subnetid" => found.subnet = found.subnet.or(Some(value)),
-                    "privateipv4address" | "ipv6address" => found.addresses.push(value),
+                    "privateipv4address" | "privateipv6address" | "ipv6address" => {
+                        found.addresses.push(value)
+                    }
                     _ => {}
                 }
             }

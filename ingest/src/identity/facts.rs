@@ -324,10 +324,10 @@ impl Facts {
             true => {
                 let pair = [claim.text(Field::Address), claim.text(Field::OtherAddress)];
                 let pair: BTreeSet<IpAddr> = pair.into_iter().filter_map(address).collect();
-                let neither = claim.text(Field::OtherAddress) == Some(NEITHER);
                 for (place, candidates) in interface.candidates.iter_mut().enumerate() {
                     let family = pair.iter().filter(|address| address.is_ipv6() == (place == 1));
                     let family: BTreeSet<IpAddr> = family.copied().collect();
+                    let neither = claim.text(Field::OtherAddress) == Some(NEITHER[place]);
                     if family.is_empty() && !neither {
                         continue;
                     }

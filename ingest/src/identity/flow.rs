@@ -60,8 +60,8 @@ pub(super) const COLUMNS: &[&str] = &[
 /// one interface have to agree.
 pub(super) const PAIR: &str = "vpc_flow:pair";
 
-/// Second candidate of records that contradict each other.
-pub(super) const NEITHER: &str = "-";
+/// Second candidate of records that contradict each other, of version 4 and of version 6.
+pub(super) const NEITHER: [&str; 2] = ["-", "-v6"];
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -268,7 +268,7 @@ impl Flows {
                 Own::One(first, second) => claim
                     .with(Field::Address, Some(first))
                     .with(Field::OtherAddress, second.as_deref()),
-                Own::None => claim.with(Field::OtherAddress, Some(NEITHER)),
+                Own::None => claim.with(Field::OtherAddress, Some(NEITHER[usize::from(group.key.v6)])),
             };
             (claim, group.seen.clone())
         })

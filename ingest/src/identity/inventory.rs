@@ -1,5 +1,6 @@
 //! Claims of an inventory file: what the user knows of addresses and interfaces.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -101,9 +102,13 @@ pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
                 .with(Field::Interface, text("interface_id"));
             claims.add(claim, seen.clone());
         }
+        // An interface's own address of version 6 is a global one.
+        let is_inside = text("interface_id").is_some() || task.is_some();
         let public = text("address")
             .and_then(|address| address.parse().ok())
-            .is_some_and(|address| !super::entity::is_private(address));
+            .is_some_and(|address: IpAddr| {
+                !super::entity::is_private(address) && !(address.is_ipv6() && is_inside)
+            });
         let (address, public_address) = match public {
             true => (None, text("address")),
             false => (text("address"), None),

@@ -70,6 +70,7 @@ impl<T> Column<T> {
         Codes(codes)
     }
 
+    #[inline]
     fn get(&mut self, code: Option<u32>) -> Option<&mut T> {
         code.and_then(|code| self.known.get_mut(code as usize))
     }
@@ -79,6 +80,7 @@ impl<T> Column<T> {
 struct Codes(Vec<u32>);
 
 impl Codes {
+    #[inline]
     fn at(&self, row: usize) -> Option<u32> {
         self.0.get(row).copied().filter(|&code| code != NULL)
     }
@@ -93,6 +95,7 @@ struct Held {
 }
 
 impl Held {
+    #[inline]
     fn at(held: &Option<Held>, time: i64) -> Option<Answer> {
         held.filter(|held| held.from <= time && time < held.to)
             .map(|held| held.answer)

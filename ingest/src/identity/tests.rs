@@ -225,7 +225,10 @@ fn sides_of_a_flow_record() {
     let sides = |fields: [&str; 5]| {
         let [source, target, direction, task, range] = fields;
         let start = at("10:30:00") / 1_000_000;
-        let line = format!("eni-a {source} {target} {start} {} {direction} {task} {range}", start + 60);
+        let line = format!(
+            "eni-a {source} {target} {start} {} {direction} {task} {range}",
+            start + 60
+        );
         let header = "interface-id srcaddr dstaddr start end flow-direction ecs-task-id pkt-src-aws-service";
         let batch = read("vpc_flow", &format!("{header}\n{line}\n"));
         let sides = sides(&ledger, &mut Recall::default(), &batch)[0];
@@ -558,6 +561,55 @@ fn an_inventory_is_another_source() {
         "private unknown not_named"
     );
     assert_eq!(found.call_source(Some("52.9.9.9"), None, at("11:00:00")).0, "nat");
+}
+
+#[test]
+fn addresses_of_version_6_in_an_inventory_are_used_again_too() {
+    let column = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let arn = |task: &str| format!("arn:aws:ecs:eu-west-1:1:task/prod/{task}");
+    let inventory = RecordBatch::try_from_iter([
+        (
+            "address",
+            column(["2600:1f18::7", "2600:1f18::7", "2600:1f18::9"]),
+        ),
+        ("interface_id", column(["eni-7", "eni-8", ""])),
+        ("vpc_id", column(["vpc-1", "vpc-1", ""])),
+        ("task_id", column([&arn(TASK_A), &arn(TASK_B), ""])),
+        ("resource_id", column(["", "", "nat-6"])),
+        (
+            "valid_from",
+            column(["2025-11-20T08:00:00Z", "2025-11-20T12:00:00Z", ""]),
+        ),
+        ("valid_to", column(["2025-11-20T11:00:00Z", "", ""])),
+    ])
+    .unwrap();
+    let found = ledger(&[("inventory", inventory)]);
+    let owners = ["10:00:00", "13:00:00"].map(|time| address(&found, "2600:1f18::7", time));
+    assert_eq!(
+        owners,
+        [
+            format!("{TASK_A} certain address"),
+            format!("{TASK_B} certain address")
+        ]
+    );
+    assert_eq!(
+        found.call_source(Some("2600:1f18::9"), None, at("11:00:00")).0,
+        "nat"
+    );
+}
+
+#[test]
+fn contradictions_of_one_family_leave_the_other_its_address() {
+    let records = [
+        ("eni-q", "10.0.0.1", "10.0.0.2", "10:00:00", "-"),
+        ("eni-q", "10.0.0.3", "10.0.0.2", "10:10:00", "-"),
+        ("eni-q", "2001:db8::1", "2001:db8::2", "10:00:00", "-"),
+        ("eni-q", "2001:db8::3", "2001:db8::4", "10:10:00", "-"),
+    ];
+    let found = ledger(&[("vpc_flow", flows(&records))]);
+    let own = ["10.0.0.2", "2001:db8::1", "2001:db8::4"]
+        .map(|address| found.is_own_address(address.parse().unwrap()));
+    assert_eq!(own, [true, false, false]);
 }
 
 /// Everything that a ledger says, for comparison.

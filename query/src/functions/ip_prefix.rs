@@ -23,7 +23,7 @@ pub const FUNCTION: Function = Function {
     }),
 };
 
-fn prefix(address: IpAddr, length: u32) -> Option<String> {
+pub(super) fn prefix(address: IpAddr, length: u32) -> Option<String> {
     let network = match address {
         IpAddr::V4(address) => {
             let mask = u32::MAX.checked_shl(32u32.checked_sub(length)?).unwrap_or(0);

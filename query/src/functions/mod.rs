@@ -17,6 +17,7 @@ use crate::error::Error;
 
 mod address;
 mod arguments;
+mod first_records;
 mod scalar;
 mod sketch;
 mod sketch_aggregate;
@@ -33,6 +34,7 @@ mod ip_as;
 mod ip_aws;
 mod ip_family;
 mod ip_in_cidr;
+mod ip_network;
 mod ip_normalize;
 mod ip_prefix;
 mod is_private_ip;
@@ -92,6 +94,7 @@ pub const FUNCTIONS: &[&Function] = &[
     &quantile_sketch::MEDIAN_ABS_DEV,
     &bit_count::FUNCTION,
     &workload::FUNCTION,
+    &ip_network::FUNCTION,
     &evidence::FUNCTION,
 ];
 

@@ -256,7 +256,7 @@ impl Answers {
                     .0
                     .iter()
                     .map(|answer| answer.map_or(0, |answer| answer.entity));
-                (&resolved.entities[column], places.collect())
+                (&resolved.entities[column], UInt32Array::from_iter_values(places))
             }
             Some(0) => (&resolved.certainties, places(|answer| answer.certainty as u32)),
             Some(_) => (&resolved.methods, places(|answer| answer.method as u32)),

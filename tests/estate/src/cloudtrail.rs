@@ -249,12 +249,12 @@ impl<'a> Trail<'a> {
         let plan = self.plan;
         let eni = &plan.enis[task.eni];
         let subnet = &plan.subnets[1][eni.zone];
-        let request = json!({
+        let mut request = json!({
             "description": plan.task_arn(task).replace(":task/", ":attachment/"),
             "subnetId": subnet,
         });
         let address = Ipv4Addr::from(eni.address).to_string();
-        let response = json!({"networkInterface": {
+        let mut response = json!({"networkInterface": {
             "networkInterfaceId": eni.id,
             "subnetId": subnet,
             "vpcId": plan.vpc,
@@ -265,6 +265,10 @@ impl<'a> Trail<'a> {
             "privateIpAddress": address,
             "privateIpAddressesSet": {"item": [{"privateIpAddress": address, "primary": true}]},
         }});
+        if let Some(address6) = eni.address6 {
+            request["ipv6AddressCount"] = json!(1);
+            response["networkInterface"]["ipv6AddressesSet"] = json!({"item": [{"ipv6Address": address6}]});
+        }
         Call {
             time: task.attached - 1,
             service: "ec2",

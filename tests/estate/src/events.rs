@@ -194,6 +194,9 @@ fn task_event(plan: &Plan, task: &Task, time: i64, state: usize, rng: &mut Rng) 
             let name = format!("ip-{}.{REGION}.compute.internal", address.replace('.', "-"));
             details.push(json!({"name": "privateDnsName", "value": name}));
             details.push(json!({"name": "privateIPv4Address", "value": address}));
+            if let Some(address6) = eni.address6 {
+                details.push(json!({"name": "privateIPv6Address", "value": address6}));
+            }
         }
         let id = Rng::stream(plan.options.seed, &task.id, 1).uuid();
         let status = match state {
@@ -203,7 +206,11 @@ fn task_event(plan: &Plan, task: &Task, time: i64, state: usize, rng: &mut Rng) 
         };
         detail["attachments"] = json!([{"id": id, "type": "eni", "status": status, "details": details}]);
         if state > 0 {
-            container["networkInterfaces"] = json!([{"attachmentId": id, "privateIpv4Address": address}]);
+            let mut interface = json!({"attachmentId": id, "privateIpv4Address": address});
+            if let Some(address6) = eni.address6 {
+                interface["ipv6Address"] = json!(address6);
+            }
+            container["networkInterfaces"] = json!([interface]);
         }
     }
     if workload.fargate {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::Ipv4Addr;
 
-use crate::network::{REGION, aws_service};
+use crate::network::{REGION, aws_service, ipv6};
 use crate::options::FlowFormat;
 use crate::output::{Output, compact, day};
 use crate::plan::{CLUSTER, Owner, Plan};
@@ -125,6 +125,8 @@ struct Record {
     eni: u32,
     /// Source, target, and the packet's own, where a NAT gateway made them differ.
     ends: [u32; 4],
+    /// The IPv6 addresses that go with these are written.
+    v6: bool,
     ports: (u16, u16),
     protocol: u8,
     flags: u8,
@@ -241,6 +243,17 @@ impl<'a> FlowLogs<'a> {
         }
     }
 
+    /// Whether a connection goes over IPv6: half of those between interfaces that have it.
+    fn over_v6(&self, connection: &Connection) -> bool {
+        let has = |party: Party| matches!(party, Party::Eni(eni) if self.plan.enis[eni].address6.is_some());
+        // Who sweeps addresses sweeps those of IPv4.
+        connection.fate == Fate::Served && has(connection.from) && has(connection.to) && {
+            let ports = u64::from(connection.from_port) << 16 | u64::from(connection.to_port);
+            let number = (connection.at as u64) << 32 ^ ports;
+            Rng::stream(self.plan.options.seed, "over ipv6", number).percent(50)
+        }
+    }
+
     /// The records of both directions at one interface. `outward` is true where
     /// the request leaves through it, `path` is the egress direction's.
     fn record(
@@ -265,6 +278,7 @@ impl<'a> FlowLogs<'a> {
         let phase = (eni as i64 * 7) % window;
         let last = at + seconds;
         let answered = fate == Fate::Served;
+        let v6 = self.over_v6(connection);
         let tcp = protocol == TCP;
         // Which windows have packets is the connection's own affair, not the interface's.
         let salt = at as u64 ^ (u64::from(from_port) << 32) ^ u64::from(to_port) << 48;
@@ -313,6 +327,7 @@ impl<'a> FlowLogs<'a> {
                 self.push(Record {
                     eni: eni as u32,
                     ends: if request { ends } else { [b, a, d, c] },
+                    v6,
                     ports: if request {
                         (from_port, to_port)
                     } else {
@@ -422,6 +437,7 @@ impl<'a> FlowLogs<'a> {
             return;
         };
         let address = |of: u32, text: &mut Vec<u8>| match of == eni.address {
+            _ if record.v6 => text.extend_from_slice(ipv6(of).to_string().as_bytes()),
             true => text.extend_from_slice(known.address.as_bytes()),
             false => push_address(text, of),
         };
@@ -452,7 +468,7 @@ impl<'a> FlowLogs<'a> {
             text.push(b' ');
             push(text, &known.place);
             push_number(text, u64::from(record.flags));
-            text.extend_from_slice(b" IPv4 ");
+            text.extend_from_slice(if record.v6 { b" IPv6 " } else { b" IPv4 " });
             address(record.ends[2], text);
             text.push(b' ');
             address(record.ends[3], text);

@@ -11,7 +11,7 @@ use crate::attacks::{self, Implant};
 use crate::cloudtrail::{Trail, elastic_ip};
 use crate::events::Events;
 use crate::flow::FlowLogs;
-use crate::network::{AWS_RANGES, VPC_BASE, published_ranges, stranger};
+use crate::network::{AWS_RANGES, VPC_BASE, VPC_BASE_V6, published_ranges, stranger};
 use crate::options::Options;
 use crate::output::Output;
 use crate::plan::{self, Plan, is_weekend};
@@ -186,6 +186,7 @@ fn write_truth(folder: &Path, plan: &Plan, implants: &[Implant]) -> Result<()> {
         let mut owner = Owner {
             interface: eni.id.clone(),
             address: Ipv4Addr::from(eni.address).to_string(),
+            address6: eni.address6.map(|address| address.to_string()),
             from: eni.from,
             to: (eni.until < options.end()).then_some(eni.until),
             owner: kind.to_owned(),
@@ -235,6 +236,10 @@ fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Resul
 
     let mut text = String::from("kind,value\n");
     text.push_str(&format!("cidr,{}/16\n", Ipv4Addr::from(VPC_BASE)));
+    let inside6 = (plan.options.dual_stack > 0).then(|| format!("{VPC_BASE_V6}/56"));
+    if let Some(inside6) = &inside6 {
+        text.push_str(&format!("cidr,{inside6}\n"));
+    }
     for &nat in &plan.nats {
         text.push_str(&format!("nat,{}\n", Ipv4Addr::from(elastic_ip(plan, nat))));
     }
@@ -292,6 +297,10 @@ fn write_declarations(folder: &Path, plan: &Plan, implants: &[Implant]) -> Resul
     }
     for (name, port) in called {
         profiles.push_str(&format!("{name},in,private,{port},tcp\n"));
+        // What IPv6 has inside of a VPC is no private address.
+        if let Some(inside6) = &inside6 {
+            profiles.push_str(&format!("{name},in,{inside6},{port},tcp\n"));
+        }
     }
     out.put("declared/service_profiles.csv", profiles.as_bytes())?;
     out.put("declared/declared_flows.csv", flows.as_bytes())?;

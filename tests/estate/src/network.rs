@@ -1,6 +1,6 @@
 //! The addresses of the world outside: AWS's own ranges, delivery networks, strangers.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,18 @@ use crate::rng::Rng;
 pub(crate) const REGION: &str = "eu-central-1";
 /// The VPC's network, /16.
 pub(crate) const VPC_BASE: u32 = ip(10, 20, 0, 0);
+
+/// The VPC's network of IPv6, /56: documentation's, so that it is nobody's.
+pub(crate) const VPC_BASE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x14, 0x5a00, 0, 0, 0, 0);
+
+/// The IPv6 address that goes with an IPv4 address of the VPC: in a /64 of its
+/// subnet, and past that as random to the eye as AWS's.
+pub(crate) fn ipv6(address: u32) -> Ipv6Addr {
+    let subnet = u128::from(address >> 12 & 0xf) << 64;
+    // The first draws of streams that differ in their number only are all different.
+    let host = Rng::stream(0, "ipv6", u64::from(address)).next();
+    Ipv6Addr::from(u128::from(VPC_BASE_V6) | subnet | u128::from(host))
+}
 
 pub(crate) const fn ip(a: u8, b: u8, c: u8, d: u8) -> u32 {
     u32::from_be_bytes([a, b, c, d])
@@ -141,4 +153,22 @@ pub(crate) fn published_ranges() -> Value {
         "prefixes": prefixes,
         "ipv6_prefixes": [],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_addresses_of_the_vpc_have_one_of_ipv6() {
+        let all: BTreeSet<Ipv6Addr> = (VPC_BASE..=VPC_BASE + 0xffff).map(ipv6).collect();
+        assert_eq!(all.len(), 0x1_0000);
+        let network = |address: &Ipv6Addr| u128::from(*address) >> 72 << 72;
+        assert!(
+            all.iter()
+                .all(|address| network(address) == u128::from(VPC_BASE_V6))
+        );
+    }
 }

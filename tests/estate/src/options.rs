@@ -52,6 +52,9 @@ pub struct Options {
     /// Fields of the flow log.
     #[arg(long, value_enum, default_value_t = FlowFormat::V5)]
     pub flow_format: FlowFormat,
+    /// Percent of services whose tasks have an IPv6 address as well; half of the calls among these go over it.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub dual_stack: u32,
     /// Minutes that one log file holds; AWS's own are of 5.
     #[arg(long, default_value_t = 30, value_parser = file_minutes)]
     pub file_minutes: i64,
@@ -74,6 +77,7 @@ impl Default for Options {
             aggregation: 60,
             drop_events: 0,
             flow_format: FlowFormat::V5,
+            dual_stack: 0,
             file_minutes: 30,
             start: START,
         }

@@ -2,8 +2,9 @@
 //! with which address. Made once, before the first log line.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
-use crate::network::{REGION, VPC_BASE};
+use crate::network::{REGION, VPC_BASE, ipv6};
 use crate::options::Options;
 use crate::rng::Rng;
 use crate::workloads::{self, INSTANCES, Mode, Workload};
@@ -51,6 +52,8 @@ pub(crate) const ENDPOINTS: [&str; 4] = ["logs", "ecr.dkr", "secretsmanager", "e
 pub(crate) struct Eni {
     pub id: String,
     pub address: u32,
+    /// Goes with the IPv4 address, and so is used again with it.
+    pub address6: Option<Ipv6Addr>,
     pub owner: Owner,
     pub zone: usize,
     pub public: bool,
@@ -228,6 +231,7 @@ impl Plan {
             self.enis.push(Eni {
                 id: format!("eni-0{}", rng.hex(16)),
                 address,
+                address6: None,
                 owner,
                 zone,
                 public,
@@ -427,6 +431,7 @@ impl Plan {
             let eni = Eni {
                 id: format!("eni-0{}", rng.hex(16)),
                 address,
+                address6: self.workloads[task.workload].dual_stack.then(|| ipv6(address)),
                 owner: Owner::Task(index),
                 zone: task.zone,
                 public: false,

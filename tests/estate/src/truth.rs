@@ -68,6 +68,9 @@ pub struct Owner {
     pub interface: String,
     /// Its private address.
     pub address: String,
+    /// Its IPv6 address, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address6: Option<String>,
     /// First second.
     pub from: i64,
     /// Last second, or none if it is still there at the end.
@@ -86,6 +89,16 @@ pub struct Owner {
     /// Task definition with its revision.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub task_definition: Option<String>,
+}
+
+impl Owner {
+    /// All addresses of the interface.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.address), self.address6.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
 }
 
 /// An attack.
@@ -175,7 +188,9 @@ impl Truth {
         let estate = estate.with_context(|| format!("{} has no line about the estate", path.display()))?;
         let mut by_address: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, owner) in owners.iter().enumerate() {
-            by_address.entry(owner.address.clone()).or_default().push(index);
+            for address in owner.addresses() {
+                by_address.entry(address.to_owned()).or_default().push(index);
+            }
         }
         for known in by_address.values_mut() {
             known.sort_by_key(|&index| owners[index].from);

@@ -55,6 +55,8 @@ pub(crate) struct Workload {
     pub telemetry: bool,
     /// It handles card data.
     pub cde: bool,
+    /// Its tasks have an IPv6 address as well.
+    pub dual_stack: bool,
 }
 
 impl Workload {
@@ -162,6 +164,8 @@ pub(crate) fn workloads(options: &Options) -> Vec<Workload> {
                 Mode::Awsvpc
             };
             let spread = replicas / 2 + rng.below(replicas);
+            // By name, so that a larger share only adds services, and other services change nothing.
+            let mut family = Rng::stream(options.seed, &format!("dual stack of {name}"), 0);
             Workload {
                 name,
                 mode,
@@ -185,6 +189,7 @@ pub(crate) fn workloads(options: &Options) -> Vec<Workload> {
                 externals: externals(&mut rng),
                 telemetry: rng.percent(15),
                 cde: false,
+                dual_stack: mode == Mode::Awsvpc && family.percent(u64::from(options.dual_stack)),
             }
         })
         .collect();
@@ -223,6 +228,7 @@ pub(crate) fn workloads(options: &Options) -> Vec<Workload> {
             externals: externals(&mut rng),
             telemetry: false,
             cde: false,
+            dual_stack: false,
         });
     }
     all
@@ -246,4 +252,34 @@ fn externals(rng: &mut Rng) -> Vec<External> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_services_is_dual_stack_and_stays_so_in_a_larger_one() {
+        let dual = |dual_stack, services| -> BTreeSet<String> {
+            let options = Options {
+                dual_stack,
+                services,
+                ..Options::default()
+            };
+            let all = workloads(&options).into_iter();
+            all.filter(|workload| workload.dual_stack)
+                .map(|workload| workload.name)
+                .collect()
+        };
+        assert!(dual(0, 400).is_empty());
+        // A tenth is in bridge mode, and has no interfaces of its own.
+        assert_eq!(dual(100, 400).len(), 360);
+        let some = dual(40, 400);
+        assert!((110..180).contains(&some.len()), "{} of 360", some.len());
+        assert!(some.is_subset(&dual(70, 400)));
+        let fewer = dual(40, 50);
+        assert!(!fewer.is_empty() && fewer.is_subset(&some));
+    }
 }

@@ -407,6 +407,136 @@ fn cloudtrail_knows_the_tasks_by_their_sessions() {
 }
 
 #[test]
+fn dual_stack_changes_addresses_and_nothing_else() {
+    let options = Options {
+        days: 1,
+        flow_format: FlowFormat::V5,
+        ..small()
+    };
+    let plain = estate(&options);
+    let dual = estate(&Options {
+        dual_stack: 100,
+        ..options
+    });
+    let without = |owner: &Owner| Owner {
+        address6: None,
+        ..owner.clone()
+    };
+    assert!(plain.truth.owners.iter().all(|owner| owner.address6.is_none()));
+    assert_eq!(
+        plain.truth.owners,
+        dual.truth.owners.iter().map(without).collect::<Vec<_>>()
+    );
+    for owner in &dual.truth.owners {
+        let is_service = owner.owner == "task" && owner.service;
+        assert_eq!(owner.address6.is_some(), is_service, "{owner:?}");
+    }
+    // Used again as the IPv4 addresses are.
+    let reuse: HashMap<_, _> = dual.truth.reuse().into_iter().collect();
+    assert!(
+        reuse
+            .iter()
+            .any(|(address, owners)| address.contains(':') && *owners > 1)
+    );
+
+    let own = by_interface(&dual.truth);
+    let is_dual = |address: &str, time: i64| {
+        let owner = dual.truth.owner(address, time);
+        owner.is_some_and(|owner| owner.address6.is_some())
+    };
+    let ((before, _), (after, _)) = (flows(&plain), flows(&dual));
+    assert_eq!(before.len(), after.len());
+    let (mut over_v6, mut could) = (0, 0);
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(
+            (&before.interface, before.ports, before.span),
+            (&after.interface, after.ports, after.span)
+        );
+        let start = after.span.0;
+        let both = before.ends.iter().all(|address| is_dual(address, start));
+        could += usize::from(both);
+        if before.ends == after.ends {
+            continue;
+        }
+        assert!(both, "{:?} is {:?}", before.ends, after.ends);
+        over_v6 += 1;
+        for (before, after) in before.ends.iter().zip(&after.ends) {
+            assert_eq!(dual.truth.owner(after, start).unwrap().address, *before);
+        }
+        let address = own[after.interface.as_str()].address6.as_ref().unwrap();
+        assert_eq!(after.egress, Some(after.ends[0] == *address));
+    }
+    assert!(
+        over_v6 * 10 > could * 4 && over_v6 * 10 < could * 6 && could > 1000,
+        "{over_v6} of {could} that could go over IPv6"
+    );
+
+    let (batches, _) = rows(&dual, "vpc_flow", "vpcflowlogs");
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let Some(source) = text(batch, "srcaddr", row) else {
+                continue;
+            };
+            let is_v6 = source.contains(':');
+            assert_eq!(
+                text(batch, "type", row),
+                Some(if is_v6 { "IPv6" } else { "IPv4" })
+            );
+            let of_packets = ["pkt_srcaddr", "pkt_dstaddr"].map(|column| text(batch, column, row).unwrap());
+            assert!(of_packets.iter().all(|address| address.contains(':') == is_v6));
+        }
+    }
+}
+
+#[test]
+fn ecs_and_cloudtrail_know_both_addresses() {
+    let estate = estate(&Options {
+        days: 1,
+        dual_stack: 100,
+        ..small()
+    });
+    let own = by_interface(&estate.truth);
+    let json = |text: Option<&str>| serde_json::from_str::<serde_json::Value>(text.unwrap()).unwrap();
+    let (mut dual, mut single) = (0, 0);
+    for batch in &rows(&estate, "ecs_events", "ecs-events").0 {
+        for row in 0..batch.num_rows() {
+            let Some(interface) = text(batch, "eni_id", row) else {
+                continue;
+            };
+            let detail = json(text(batch, "detail", row));
+            let attached = detail["attachments"][0]["details"].as_array().unwrap();
+            let attached = attached
+                .iter()
+                .find(|pair| pair["name"] == "privateIPv6Address")
+                .map(|pair| &pair["value"]);
+            let expected = own[interface].address6.as_deref();
+            assert_eq!(attached.and_then(|value| value.as_str()), expected);
+            let container = &detail["containers"][0]["networkInterfaces"][0];
+            assert_eq!(container["ipv6Address"].as_str(), expected);
+            match expected {
+                Some(_) => dual += 1,
+                None => single += 1,
+            }
+        }
+    }
+    assert!(dual > 100 && single > 50, "{dual} and {single}");
+    let mut made = 0;
+    for batch in &rows(&estate, "cloudtrail", "/CloudTrail/").0 {
+        for row in 0..batch.num_rows() {
+            if text(batch, "event_name", row) != Some("CreateNetworkInterface") {
+                continue;
+            }
+            let made_one = &json(text(batch, "response_elements", row))["networkInterface"];
+            let owner = own[made_one["networkInterfaceId"].as_str().unwrap()];
+            let address = &made_one["ipv6AddressesSet"]["item"][0]["ipv6Address"];
+            assert_eq!(address.as_str(), owner.address6.as_deref());
+            made += usize::from(address.is_string());
+        }
+    }
+    assert!(made > 20, "{made} interfaces with IPv6");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes() {
     let options = Options {
         days: 2,

@@ -176,6 +176,7 @@ impl<'a> Stage<'a> {
             Party::Eni(eni) => {
                 let eni = &self.plan.enis[eni];
                 let (id, address) = (eni.id.clone(), Ipv4Addr::from(eni.address).to_string());
+                let address6 = eni.address6.map(|address| address.to_string());
                 if let crate::plan::Owner::Task(task) = eni.owner {
                     let task = &self.plan.tasks[task];
                     let name = self.plan.workloads[task.workload].name.clone();
@@ -184,6 +185,9 @@ impl<'a> Stage<'a> {
                 }
                 self.name(id);
                 self.name(address);
+                if let Some(address6) = address6 {
+                    self.name(address6);
+                }
             }
             Party::Outside(address) | Party::Vacant(address) => {
                 self.name(Ipv4Addr::from(address).to_string());

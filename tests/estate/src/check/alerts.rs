@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -241,9 +242,17 @@ fn see(truth: &Truth, alert: &Alert, report: &mut Report) -> Result<()> {
 
 /// The words of a text, where addresses, ids and names are one word each.
 fn words(text: &str) -> Vec<String> {
+    // Colons part words, and are in addresses of IPv6: such a word may be followed by one.
+    let v6 = text
+        .split(|letter: char| !(letter.is_ascii_hexdigit() || letter == ':'))
+        .flat_map(|word| [Some(word), word.strip_suffix(':')])
+        .flatten()
+        .filter(|word| word.parse::<Ipv6Addr>().is_ok());
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_')))
-        .map(|word| word.trim_end_matches('.').to_owned())
+        .map(|word| word.trim_end_matches('.'))
         .filter(|word| !word.is_empty())
+        .chain(v6)
+        .map(str::to_owned)
         .collect()
 }
 

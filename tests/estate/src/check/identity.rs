@@ -74,6 +74,10 @@ pub struct Report {
     pub awsvpc: u64,
     /// Those of them where every such end has the right service.
     pub awsvpc_right: u64,
+    /// Those of all that went over IPv6: few enough to drown in the rest.
+    pub over_v6: u64,
+    /// Those of them where every such end has the right service.
+    pub over_v6_right: u64,
     /// By what an end really was, and whether the record is that of its own interface.
     pub kinds: BTreeMap<&'static str, Tally>,
     /// The first wrong answers that were called certain.
@@ -83,10 +87,12 @@ pub struct Report {
 impl Report {
     /// Percent of the records of awsvpc tasks that have the right service; 0 without such records.
     pub fn percent(&self) -> f64 {
-        match self.awsvpc {
-            0 => 0.0,
-            all => self.awsvpc_right as f64 * 100.0 / all as f64,
-        }
+        percent(self.awsvpc_right, self.awsvpc)
+    }
+
+    /// The same of those over IPv6; none without such records.
+    pub fn percent_v6(&self) -> Option<f64> {
+        (self.over_v6 > 0).then(|| percent(self.over_v6_right, self.over_v6))
     }
 
     /// Wrong answers that were called certain.
@@ -96,7 +102,8 @@ impl Report {
 
     /// Whether that is good enough.
     pub fn passed(&self) -> bool {
-        self.percent() >= RIGHT_PERCENT_MIN && self.wrong_certain() == 0
+        let enough = |percent: f64| percent >= RIGHT_PERCENT_MIN;
+        enough(self.percent()) && self.percent_v6().is_none_or(enough) && self.wrong_certain() == 0
     }
 }
 
@@ -108,15 +115,18 @@ impl fmt::Display for Report {
             self.rows, self.idle, self.awsvpc
         )?;
         writeln!(out, "{:.3}% of these have the right service", self.percent())?;
+        if let Some(percent) = self.percent_v6() {
+            writeln!(out, "{percent:.3}% of the {} over IPv6", self.over_v6)?;
+        }
         writeln!(
             out,
-            "{:<28} {:>12} {:>10} {:>10} {:>14}",
+            "{:<32} {:>12} {:>10} {:>10} {:>14}",
             "what it was", "right", "missing", "wrong", "wrong, certain"
         )?;
         for (kind, tally) in &self.kinds {
             writeln!(
                 out,
-                "{kind:<28} {:>12} {:>10} {:>10} {:>14}",
+                "{kind:<32} {:>12} {:>10} {:>10} {:>14}",
                 tally.right, tally.missing, tally.wrong, tally.wrong_certain
             )?;
         }
@@ -189,10 +199,11 @@ fn see(truth: &Truth, own: &HashMap<&str, &Owner>, row: &Row, report: &mut Repor
         },
     ];
     let own = row.interface_id.as_deref().and_then(|id| own.get(id)).copied();
+    let v6 = srcaddr.contains(':');
     let (mut tasks, mut right) = (0, 0);
     for end in ends {
         let (owner, of_itself) = match own {
-            Some(own) if own.address == end.address => (Some(own), true),
+            Some(own) if own.addresses().any(|address| address == end.address) => (Some(own), true),
             _ => (truth.owner(end.address, time), false),
         };
         let verdict = judge(&end, owner);
@@ -200,7 +211,7 @@ fn see(truth: &Truth, own: &HashMap<&str, &Owner>, row: &Row, report: &mut Repor
             tasks += 1;
             right += u64::from(verdict == Verdict::Right);
         }
-        let tally = report.kinds.entry(kind(owner, of_itself)).or_default();
+        let tally = report.kinds.entry(kind(owner, of_itself, v6)).or_default();
         match verdict {
             Verdict::Right => tally.right += 1,
             Verdict::Missing => tally.missing += 1,
@@ -223,8 +234,19 @@ fn see(truth: &Truth, own: &HashMap<&str, &Owner>, row: &Row, report: &mut Repor
     if tasks > 0 {
         report.awsvpc += 1;
         report.awsvpc_right += u64::from(tasks == right);
+        if v6 {
+            report.over_v6 += 1;
+            report.over_v6_right += u64::from(tasks == right);
+        }
     }
     Ok(())
+}
+
+fn percent(part: u64, all: u64) -> f64 {
+    match all {
+        0 => 0.0,
+        all => part as f64 * 100.0 / all as f64,
+    }
 }
 
 fn judge(end: &End<'_>, owner: Option<&Owner>) -> Verdict {
@@ -256,11 +278,13 @@ fn judge(end: &End<'_>, owner: Option<&Owner>) -> Verdict {
     }
 }
 
-fn kind(owner: Option<&Owner>, of_itself: bool) -> &'static str {
+fn kind(owner: Option<&Owner>, of_itself: bool, v6: bool) -> &'static str {
     match (
         owner.map(|owner| (owner.owner.as_str(), owner.service)),
         of_itself,
     ) {
+        (Some(("task", true)), true) if v6 => "task of a service, itself, IPv6",
+        (Some(("task", true)), false) if v6 => "task of a service, as peer, IPv6",
         (Some(("task", true)), true) => "task of a service, itself",
         (Some(("task", true)), false) => "task of a service, as peer",
         (Some(("task", false)), true) => "task of a job, itself",

@@ -43,6 +43,18 @@ fn another_rule_about_it_is_a_neighbour_not_a_catch() {
 }
 
 #[test]
+fn addresses_of_ipv6_are_words() {
+    for text in [
+        r#"{"id":"2001:db8::1"}"#,
+        "from 2001:db8::1: refused",
+        "2001:db8::1,443",
+    ] {
+        assert!(words(text).iter().any(|word| word == "2001:db8::1"), "{text}");
+    }
+    assert_eq!(words("at 10:20"), ["at", "10", "20"]);
+}
+
+#[test]
 fn what_matches_nothing_is_false() {
     let report = report(&[
         alert("net-beacon", "medium", (500_000, 520_000), "10.0.0.11"),

@@ -6,6 +6,7 @@ const TRUTH: &str = r#"{"kind":"estate","start":1000,"end":9000,"attacks_from":5
 {"kind":"owner","interface":"eni-a","address":"10.0.0.1","from":1000,"to":2000,"owner":"task","workload":"cart","service":true,"task":"t1"}
 {"kind":"owner","interface":"eni-b","address":"10.0.0.1","from":2010,"to":null,"owner":"task","workload":"orders","service":true,"task":"t2"}
 {"kind":"owner","interface":"eni-c","address":"10.0.0.2","from":1000,"to":null,"owner":"task","workload":"nightly","service":false,"task":"t3"}
+{"kind":"owner","interface":"eni-d","address":"10.0.0.3","address6":"2001:db8::3","from":1000,"to":null,"owner":"task","workload":"search","service":true,"task":"t4"}
 {"kind":"owner","interface":"eni-h","address":"10.0.0.9","from":1000,"to":null,"owner":"instance"}
 "#;
 
@@ -71,6 +72,35 @@ fn jobs_have_no_service_and_shared_interfaces_none_for_certain() {
     assert_eq!(shared.wrong_certain(), 1);
     let hedged = report(&[&row("10.0.0.9", "1500", "null", "ambiguous", "null")]);
     assert_eq!((hedged.wrong_certain(), hedged.awsvpc), (0, 0));
+}
+
+#[test]
+fn an_interface_has_both_of_its_addresses() {
+    let both =
+        ["10.0.0.3", "2001:db8::3"].map(|address| row(address, "1500", "\"search\"", "certain", "\"t4\""));
+    let right = report(&[&both[0], &both[1]]);
+    assert_eq!((right.awsvpc, right.awsvpc_right), (2, 2));
+    assert_eq!((right.over_v6, right.over_v6_right), (1, 1));
+    assert_eq!(right.kinds["task of a service, as peer, IPv6"].right, 1);
+    // Its own records name the interface, whichever address they are about.
+    let itself = both[1].replace("eni-x", "eni-d");
+    assert_eq!(
+        report(&[&itself]).kinds["task of a service, itself, IPv6"].right,
+        1
+    );
+}
+
+#[test]
+fn what_ipv6_lacks_does_not_drown_in_ipv4() {
+    let right = row("10.0.0.3", "1500", "\"search\"", "certain", "\"t4\"");
+    let unknown = row("2001:db8::3", "1500", "null", "unknown", "null");
+    let mut rows = vec![right.as_str(); 999];
+    rows.push(&unknown);
+    let drowned = report(&rows);
+    assert!(
+        drowned.percent() > RIGHT_PERCENT_MIN && !drowned.passed(),
+        "{drowned}"
+    );
 }
 
 #[test]
