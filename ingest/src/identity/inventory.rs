@@ -106,8 +106,9 @@ pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
         let is_inside = text("interface_id").is_some() || task.is_some();
         let public = text("address")
             .and_then(|address| address.parse().ok())
-            .is_some_and(|address: IpAddr| {
-                !super::entity::is_private(address) && !(address.is_ipv6() && is_inside)
+            .is_some_and(|address: IpAddr| match address {
+                IpAddr::V6(_) if is_inside => false,
+                address => !super::entity::is_private(address),
             });
         let (address, public_address) = match public {
             true => (None, text("address")),
