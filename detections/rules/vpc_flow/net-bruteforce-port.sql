@@ -20,7 +20,7 @@
 WITH flows AS (
     SELECT
         srcaddr, dstaddr, srcport, dstport, packets, bytes,
-        date_bin(INTERVAL '1 minute', start_time) AS slot,
+        date_bin(INTERVAL '5 minutes', start_time) AS slot,
         flow_direction, interface_id, account_id, region, start_time, end_time, _source, _line
     FROM vpc_flow
     WHERE action = 'ACCEPT' AND protocol = 6
@@ -45,18 +45,12 @@ slots AS (
     FROM connections
     GROUP BY srcaddr, dstaddr, dstport, slot
 ),
--- Ten minutes from every minute on, so that no burst lies over an edge.
+-- Ten minutes that overlap by half, so that a burst over the edge of one lies inside of the next.
 windows AS (
     SELECT srcaddr, dstaddr, dstport, slot - w.back AS at, sum(tries) AS tries
     FROM slots
-    CROSS JOIN (
-        VALUES
-            (INTERVAL '0 minutes'), (INTERVAL '1 minute'), (INTERVAL '2 minutes'), (INTERVAL '3 minutes'),
-            (INTERVAL '4 minutes'), (INTERVAL '5 minutes'), (INTERVAL '6 minutes'), (INTERVAL '7 minutes'),
-            (INTERVAL '8 minutes'), (INTERVAL '9 minutes')
-    ) AS w (back)
-    WHERE tries > 0
-    GROUP BY 1, 2, 3, 4
+    CROSS JOIN (VALUES (INTERVAL '0 minutes'), (INTERVAL '5 minutes')) AS w (back)
+    GROUP BY srcaddr, dstaddr, dstport, slot - w.back
     HAVING sum(tries) >= 30
 ),
 -- Who opens so many connections hour after hour works like that.
