@@ -143,10 +143,9 @@ pub fn query_of(context: &SessionContext, rule: &Rule) -> Result<Box<ast::Query>
 pub async fn plan(context: &SessionContext, rule: &Rule) -> Result<LogicalPlan> {
     let state = context.state();
     let wrong = |error: DataFusionError| sql_error(rule, &error, &context_tables(context));
-    let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(&rule.sql, &dialect).map_err(wrong)?;
     let query = query_of(context, rule)?;
     check_keep(rule, &query)?;
+    let statement = Statement::Statement(Box::new(ast::Statement::Query(query)));
     let used = state.resolve_table_references(&statement).map_err(wrong)?;
     check_tables(rule, &used, context)?;
     let plan = state.statement_to_plan(statement).await.map_err(wrong)?;

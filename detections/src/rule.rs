@@ -103,8 +103,8 @@ pub struct Rule {
     pub message_text: String,
     /// Output columns that say what was or may be hurt.
     pub impact: Vec<String>,
-    /// `WITH` steps that pass on few records: computed once where they are named more than once, as those
-    /// are that group.
+    /// `WITH` steps that pass on few records: computed once however often they are named, as steps that
+    /// group are.
     pub keep: Vec<String>,
     /// Risk of its alerts, 0 to 100, unless a row says otherwise.
     pub risk: Option<u8>,

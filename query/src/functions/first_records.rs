@@ -105,7 +105,7 @@ impl FirstRecords {
     }
 
     /// The lists of some groups, which are forgotten.
-    fn emit(&mut self, emit_to: EmitTo) -> ArrayRef {
+    fn emit(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let mut groups = emit_to.take_needed(&mut self.groups);
         let mut records = Vec::new();
         let mut lengths = Vec::with_capacity(groups.len());
@@ -119,34 +119,34 @@ impl FirstRecords {
         let texts: StringViewArray = (0..self.texts.len() as u32)
             .map(|code| self.texts.text(code))
             .collect();
-        let column = |code: fn(&Record) -> u32| -> ArrayRef {
+        let column = |code: fn(&Record) -> u32| -> Result<ArrayRef> {
             let codes: UInt32Array = records
                 .iter()
                 .map(|record| Some(code(record)).filter(|code| *code != NULL))
                 .collect();
-            // The numbers are of these texts.
-            take(&texts, &codes, None).unwrap_or_else(|_| Arc::new(StringViewArray::new_null(codes.len())))
+            Ok(take(&texts, &codes, None)?)
         };
         let columns: Vec<ArrayRef> = vec![
-            column(|record| record.table),
-            column(|record| record.source),
+            column(|record| record.table)?,
+            column(|record| record.source)?,
             Arc::new(Int64Array::from_iter_values(
                 records.iter().map(|record| record.line),
             )),
-            column(|record| record.event_id),
+            column(|record| record.event_id)?,
         ];
         if self.groups.is_empty() {
             self.texts = Interner::default();
         }
-        Arc::new(ListArray::new(
+        Ok(Arc::new(ListArray::new(
             item_field(),
             OffsetBuffer::from_lengths(lengths),
             Arc::new(StructArray::new(fields(), columns, None)),
             None,
-        ))
+        )))
     }
 
-    fn merge(&mut self, lists: &ListArray, mut group_of: impl FnMut(usize) -> Option<usize>) -> Result<()> {
+    /// Adds the records of lists, of which each belongs to a group.
+    fn merge(&mut self, lists: &ListArray, group_indices: &[usize]) -> Result<()> {
         // Of a slice, the values are still those of the whole.
         let offsets = lists.value_offsets();
         let (first, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
@@ -154,7 +154,7 @@ impl FirstRecords {
         let mut groups = Vec::with_capacity(end - first);
         for row in 0..lists.len() {
             let length = (offsets[row + 1] - offsets[row]) as usize;
-            let group = group_of(row).filter(|_| lists.is_valid(row));
+            let group = lists.is_valid(row).then_some(group_indices[row]);
             groups.extend(std::iter::repeat_n(group, length));
         }
         self.insert(records.as_struct().columns(), |row| groups[row])
@@ -198,11 +198,11 @@ impl GroupsAccumulator for FirstRecords {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        Ok(self.emit(emit_to))
+        self.emit(emit_to)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.emit(emit_to)])
+        Ok(vec![self.emit(emit_to)?])
     }
 
     fn merge_batch(
@@ -212,7 +212,7 @@ impl GroupsAccumulator for FirstRecords {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        self.merge(values[0].as_list(), |row| Some(group_indices[row]))
+        self.merge(values[0].as_list(), group_indices)
     }
 
     fn convert_to_state(
@@ -238,23 +238,22 @@ pub struct OneGroup(FirstRecords);
 impl OneGroup {
     fn list(&mut self) -> Result<ScalarValue> {
         self.0.resize(1);
-        let list = self.0.emit(EmitTo::All);
+        let list = self.0.emit(EmitTo::All)?;
         // What was told may go on: a running total over a window.
-        self.0.resize(1);
-        self.0.merge(list.as_list(), |_| Some(0))?;
+        self.merge_batch(std::slice::from_ref(&list))?;
         ScalarValue::try_from_array(&list, 0)
     }
 }
 
 impl Accumulator for OneGroup {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.resize(1);
-        self.0.insert(values, |_| Some(0))
+        let groups = vec![0; values[0].len()];
+        GroupsAccumulator::update_batch(&mut self.0, values, &groups, None, 1)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.resize(1);
-        self.0.merge(states[0].as_list(), |_| Some(0))
+        let groups = vec![0; states[0].len()];
+        GroupsAccumulator::merge_batch(&mut self.0, states, &groups, 1)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
