@@ -134,6 +134,14 @@ impl Interner {
         }
     }
 
+    /// The number of the text in a row.
+    pub fn code_at(&mut self, array: &StringViewArray, row: usize) -> u32 {
+        match array.is_valid(row) {
+            true => self.code_of(array.views()[row], array.data_buffers()),
+            false => NULL,
+        }
+    }
+
     /// The number of a text.
     pub fn code(&mut self, text: Option<&str>) -> u32 {
         match text.map(str::as_bytes) {
@@ -171,11 +179,8 @@ impl Interner {
     /// The key of a text that its view does not hold.
     #[inline]
     fn key(&self, view: u128, text: &[u8]) -> u128 {
-        let length = text.len();
-        if length <= EXACT_MAX as usize {
-            // Two words that overlap, put next to each other.
-            let rest = word(text, length - 8) >> (8 * (16 - length));
-            return (u128::from(word(text, 0)) | u128::from(rest) << 64) << 8 | length as u128;
+        if text.len() <= EXACT_MAX as usize {
+            return exact(text);
         }
         let prefix = (view as u64 & !0xff) | u64::from(LONG);
         u128::from(prefix) | u128::from(self.hash(text)) << 64
@@ -249,6 +254,28 @@ impl Interner {
     }
 }
 
+/// What tells the text of a view from all others, of any array; none for a text longer than any IPv4 address.
+#[inline]
+pub(crate) fn exact_key(view: u128, buffers: &[Buffer]) -> Option<u128> {
+    let length = view as u32;
+    if length <= INLINE_MAX {
+        return Some(view);
+    }
+    (length <= EXACT_MAX).then(|| {
+        let buffer = &buffers[(view >> 64) as u32 as usize];
+        exact(&buffer[(view >> 96) as usize..][..length as usize])
+    })
+}
+
+/// The key of a text that no view holds, but a key does.
+#[inline]
+fn exact(text: &[u8]) -> u128 {
+    let length = text.len();
+    // Two words that overlap, put next to each other.
+    let rest = word(text, length - 8) >> (8 * (16 - length));
+    (u128::from(word(text, 0)) | u128::from(rest) << 64) << 8 | length as u128
+}
+
 /// Views of one array that came of late, and their texts' numbers: columns that were read from a dictionary
 /// have the same view for the same text, however long.
 struct Recent {
@@ -290,7 +317,7 @@ impl Recent {
 }
 
 /// An odd number without a pattern: digits of the golden ratio.
-const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[inline]
 fn mix(a: u64, b: u64) -> u64 {

@@ -294,7 +294,7 @@ pub(super) fn to_batch(claims: &[(&Claim, &Seen)], ingested_at: i64) -> RecordBa
 }
 
 /// The claims of rows of `identity_claims`. Rows that tell no claim are left out.
-pub(super) fn from_batch(batch: &RecordBatch) -> Vec<(Claim, Seen)> {
+pub(super) fn from_batch(batch: &RecordBatch) -> impl Iterator<Item = (Claim, Seen)> {
     let column = |name: &str| Texts::new(batch, name);
     let time = |name: &str| Times::new(batch, name);
     let (firsts, lasts) = (time("event_time"), time("last_seen"));
@@ -308,30 +308,28 @@ pub(super) fn from_batch(batch: &RecordBatch) -> Vec<(Claim, Seen)> {
         .column_by_name("_line")
         .and_then(|column| column.as_primitive_opt::<Int64Type>());
     let mut last_source: Arc<str> = Arc::from("");
-    (0..batch.num_rows())
-        .filter_map(|row| {
-            let about = About::named(abouts.at(row)?)?;
-            let mut claim = Claim::new(about, methods.at(row).unwrap_or_default());
-            for (text, values) in claim.texts.iter_mut().zip(&texts) {
-                *text = values.at(row).map(Box::from);
-            }
-            (claim.valid_from, claim.valid_to) = (froms.at(row), tos.at(row));
-            let first = firsts.at(row)?;
-            let source = sources.at(row).unwrap_or_default();
-            if *last_source != *source {
-                last_source = Arc::from(source);
-            }
-            let seen = Seen {
-                first,
-                last: lasts.at(row).unwrap_or(first).max(first),
-                source: Arc::clone(&last_source),
-                line: lines
-                    .filter(|lines| lines.is_valid(row))
-                    .map_or(0, |lines| lines.value(row)),
-            };
-            Some((claim, seen))
-        })
-        .collect()
+    (0..batch.num_rows()).filter_map(move |row| {
+        let about = About::named(abouts.at(row)?)?;
+        let mut claim = Claim::new(about, methods.at(row).unwrap_or_default());
+        for (text, values) in claim.texts.iter_mut().zip(&texts) {
+            *text = values.at(row).map(Box::from);
+        }
+        (claim.valid_from, claim.valid_to) = (froms.at(row), tos.at(row));
+        let first = firsts.at(row)?;
+        let source = sources.at(row).unwrap_or_default();
+        if *last_source != *source {
+            last_source = Arc::from(source);
+        }
+        let seen = Seen {
+            first,
+            last: lasts.at(row).unwrap_or(first).max(first),
+            source: Arc::clone(&last_source),
+            line: lines
+                .filter(|lines| lines.is_valid(row))
+                .map_or(0, |lines| lines.value(row)),
+        };
+        Some((claim, seen))
+    })
 }
 
 /// A text column that may be missing.
@@ -400,6 +398,6 @@ mod tests {
         };
         let rows = to_batch(&[(&claim, &seen)], 3);
         assert_eq!(rows.num_columns(), CLAIM_COLUMNS.len());
-        assert_eq!(from_batch(&rows), [(claim, seen)]);
+        assert_eq!(from_batch(&rows).collect::<Vec<_>>(), [(claim, seen)]);
     }
 }

@@ -1,11 +1,11 @@
 //! Collects the claims of batches, each once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use arrow::array::RecordBatch;
 
-use super::claim::{Claim, Seen, from_batch, to_batch};
+use super::claim::{Claim, Seen, to_batch};
 use super::flow::Flows;
 use super::{cloudtrail, ecs, inventory};
 
@@ -41,13 +41,6 @@ impl Claims {
         }
     }
 
-    /// Adds rows of `identity_claims`.
-    pub fn see_claims(&mut self, batch: &RecordBatch) {
-        for (claim, seen) in from_batch(batch) {
-            self.add(claim, seen);
-        }
-    }
-
     /// Adds one claim.
     pub(super) fn add(&mut self, claim: Claim, seen: Seen) {
         let hour = seen.first.div_euclid(HOUR_MICROS);
@@ -70,25 +63,25 @@ impl Claims {
         self.set.is_empty() && self.flows.is_empty()
     }
 
-    /// All claims, in order.
-    pub(super) fn all(&self) -> Vec<(Claim, Seen)> {
-        let flows = self.flows.claims();
-        let mut all: Vec<(Claim, Seen)> = self
-            .set
-            .iter()
-            .map(|((claim, _), seen)| (claim.clone(), seen.clone()))
-            .chain(flows)
-            .collect();
-        all.sort_by(|(claim, seen), (other, other_seen)| {
-            (seen.first, claim, seen).cmp(&(other_seen.first, other, other_seen))
-        });
-        all
+    /// Tells all claims, in any order.
+    pub(super) fn each(&self, mut told: impl FnMut(&Claim, &Seen)) {
+        for ((claim, _), seen) in &self.set {
+            told(claim, seen);
+        }
+        for (claim, seen) in self.flows.claims() {
+            told(&claim, &seen);
+        }
     }
 
     /// The rows of `identity_claims`, in order of time. `ingested_at` is microseconds since the epoch.
     pub fn batch(&self, ingested_at: i64) -> RecordBatch {
-        let all = self.all();
-        let rows: Vec<(&Claim, &Seen)> = all.iter().map(|(claim, seen)| (claim, seen)).collect();
+        let flows: Vec<(Claim, Seen)> = self.flows.claims().collect();
+        let set = self.set.iter().map(|((claim, _), seen)| (claim, seen));
+        let flows = flows.iter().map(|(claim, seen)| (claim, seen));
+        let mut rows: Vec<(&Claim, &Seen)> = set.chain(flows).collect();
+        rows.sort_by(|(claim, seen), (other, other_seen)| {
+            (seen.first, claim, seen).cmp(&(other_seen.first, other, other_seen))
+        });
         to_batch(&rows, ingested_at)
     }
 }

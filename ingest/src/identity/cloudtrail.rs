@@ -38,7 +38,12 @@ const WITH_INTERFACES: &[&str] = &[
     "CreateNatGateway",
     "AssignPrivateIpAddresses",
     "AssignIpv6Addresses",
+    "UnassignPrivateIpAddresses",
+    "UnassignIpv6Addresses",
 ];
+
+/// How the names of calls begin that take addresses from an interface.
+const UNASSIGN: &str = "Unassign";
 
 /// Adds what records claim.
 pub(super) fn see(batch: &RecordBatch, claims: &mut Claims) {
@@ -92,7 +97,6 @@ fn has_claims(name: &str) -> bool {
                 | "RegisterContainerInstance"
                 | "AttachNetworkInterface"
                 | "DeleteNetworkInterface"
-                | "UnassignPrivateIpAddresses"
                 | "AllocateAddress"
                 | "AssociateAddress"
                 | "ReleaseAddress"
@@ -129,23 +133,12 @@ fn call(name: &str, request: &Value, answer: &Value, context: &Context<'_>, clai
                 .with(Field::Instance, asked("instanceId"));
             claims.add(claim, seen());
         }
-        "DeleteNetworkInterface" | "UnassignPrivateIpAddresses" => {
-            let addresses = &request["privateIpAddressesSet"];
-            let mut addresses: Vec<Option<&str>> = items(addresses)
-                .filter_map(|item| item["privateIpAddress"].as_str())
-                .map(Some)
-                .collect();
-            if name == "DeleteNetworkInterface" {
-                addresses = vec![None];
-            }
-            for address in addresses {
-                let mut claim = context
-                    .claim(About::Interface)
-                    .with(Field::Interface, asked("networkInterfaceId"))
-                    .with(Field::Address, address);
-                claim.valid_to = Some(context.seen.last);
-                claims.add(claim, seen());
-            }
+        "DeleteNetworkInterface" => {
+            let mut claim = context
+                .claim(About::Interface)
+                .with(Field::Interface, asked("networkInterfaceId"));
+            claim.valid_to = Some(context.seen.last);
+            claims.add(claim, seen());
         }
         "AllocateAddress" | "AssociateAddress" | "ReleaseAddress" => {
             let either = |name: &str| answer[name].as_str().or(asked(name));
@@ -171,21 +164,37 @@ fn call(name: &str, request: &Value, answer: &Value, context: &Context<'_>, clai
             claims,
             name,
         };
-        // Later addresses of an interface are answered, or asked for, beside its id.
+        // Addresses that an interface gets or loses later are answered, or asked for, beside its id.
         walk.visit(answer, &Above::default());
-        if name.starts_with("Assign") {
+        if name.starts_with("Assign") || name.starts_with(UNASSIGN) {
             walk.visit(request, &Above::default());
         }
     }
 }
 
-/// The elements of an EC2 set: a list below `item` or `items`, or a list itself.
+/// A member of an object. Newer calls of EC2 are logged as they were sent, with names in capitals.
+fn member<'v>(value: &'v Value, name: &str) -> &'v Value {
+    match &value[name] {
+        Value::Null => {
+            let (first, rest) = name.split_at(1);
+            &value[format!("{}{rest}", first.to_ascii_uppercase())]
+        }
+        value => value,
+    }
+}
+
+/// The elements of an EC2 set: a list below `item` or `items`, or a list itself; and one element alone.
 fn items(set: &Value) -> impl Iterator<Item = &Value> {
+    let single = [set, &set["item"]].into_iter().filter(|set| match set {
+        Value::String(_) => true,
+        Value::Object(members) => !members.contains_key("item") && !members.contains_key("items"),
+        _ => false,
+    });
     list(set)
         .iter()
         .chain(list(&set["item"]))
         .chain(list(&set["items"]))
-        .chain(set["item"].as_object().map(|_| &set["item"]))
+        .chain(single)
 }
 
 fn endpoint(answer: &Value, context: &Context<'_>, claims: &mut Claims) {
@@ -230,7 +239,7 @@ impl Walk<'_, '_> {
         match value {
             Value::Array(values) => values.iter().for_each(|value| self.visit(value, above)),
             Value::Object(members) => {
-                let text = |name: &str| value[name].as_str();
+                let text = |name: &str| member(value, name).as_str();
                 let here = Above {
                     instance: text("instanceId")
                         .or(value["attachment"]["instanceId"].as_str())
@@ -258,10 +267,10 @@ impl Walk<'_, '_> {
     }
 
     fn interface(&mut self, id: &str, value: &Value, here: &Above<'_>) {
-        let text = |name: &str| value[name].as_str();
+        let text = |name: &str| member(value, name).as_str();
         let nested = |set: &'static str, name: &'static str| {
-            items(&value[set])
-                .filter_map(move |item| item[name].as_str().or(item.as_str()))
+            items(member(value, set))
+                .filter_map(move |item| member(item, name).as_str().or(item.as_str()))
                 .collect::<Vec<_>>()
         };
         let mut addresses: Vec<Option<&str>> =
@@ -272,9 +281,12 @@ impl Walk<'_, '_> {
                 .chain(nested("assignedPrivateIpAddressesSet", "privateIpAddress"))
                 .chain(nested("ipv6AddressesSet", "ipv6Address"))
                 .chain(nested("assignedIpv6Addresses", "ipv6Address"))
+                .chain(nested("ipv6Addresses", "content"))
+                .chain(nested("unassignedIpv6Addresses", "ipv6Address"))
                 .map(Some)
                 .collect();
-        if addresses.is_empty() {
+        let ends = self.name.starts_with(UNASSIGN);
+        if addresses.is_empty() && !ends {
             addresses.push(None);
         }
         addresses.sort_unstable();
@@ -297,6 +309,9 @@ impl Walk<'_, '_> {
                 );
             if matches!(self.name, "CreateNetworkInterface" | "RunInstances") {
                 claim.valid_from = Some(self.context.seen.first);
+            }
+            if ends {
+                claim.valid_to = Some(self.context.seen.last);
             }
             self.claims.add(claim, self.context.seen.clone());
         }

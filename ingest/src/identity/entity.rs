@@ -217,6 +217,17 @@ pub struct Answer {
     pub method: Method,
 }
 
+impl Default for Answer {
+    /// No log tells.
+    fn default() -> Self {
+        Answer {
+            entity: 0,
+            certainty: Certainty::Unknown,
+            method: Method::NotNamed,
+        }
+    }
+}
+
 /// Whether an address is not routed on the internet.
 pub(super) fn is_private(address: IpAddr) -> bool {
     match address {

@@ -1,8 +1,10 @@
 //! Claims joined by what they are about. Joining is the same in any order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use ahash::HashMap;
 
 use super::claim::{About, Claim, Field, Seen};
 use super::flow::{NEITHER, PAIR};
@@ -49,8 +51,13 @@ pub(super) struct Span {
 
 impl Span {
     fn join(&mut self, claim: &Claim, seen: &Seen) {
-        self.valid_from = self.valid_from.into_iter().chain(claim.valid_from).min();
+        self.join_from(claim.valid_from, seen);
         self.valid_to = self.valid_to.max(claim.valid_to);
+    }
+
+    /// Joins a claim that tells no end of it.
+    fn join_from(&mut self, valid_from: Option<i64>, seen: &Seen) {
+        self.valid_from = self.valid_from.into_iter().chain(valid_from).min();
         self.see(seen);
     }
 
@@ -192,25 +199,22 @@ pub(super) fn nameless(task: &str) -> Arc<str> {
 }
 
 impl Facts {
-    /// Joins claims.
-    pub fn of(claims: impl IntoIterator<Item = (Claim, Seen)>) -> Facts {
-        let mut facts = Facts::default();
-        for (claim, seen) in claims {
-            facts.add(&claim, &seen);
-        }
-        // Only now are all allocations known. Order matters to nobody: joining commutes.
-        for (claim, seen) in std::mem::take(&mut facts.by_allocation) {
+    /// Joins all that were added. Order matters to nobody: joining commutes.
+    pub fn joined(mut self) -> Facts {
+        // Only now are all allocations known.
+        for (claim, seen) in std::mem::take(&mut self.by_allocation) {
             let allocation = claim
                 .text(Field::Allocation)
-                .and_then(|id| facts.allocations.get(id));
+                .and_then(|id| self.allocations.get(id));
             if let Some(address) = address(allocation.and_then(Best::text)) {
-                facts.public(address, &claim, &seen);
+                self.public(address, &claim, &seen);
             }
         }
-        facts
+        self
     }
 
-    fn add(&mut self, claim: &Claim, seen: &Seen) {
+    /// Adds a claim.
+    pub fn add(&mut self, claim: &Claim, seen: &Seen) {
         let rank = rank(&claim.method);
         if let (Some(subnet), Some(vpc)) = (claim.text(Field::Subnet), claim.text(Field::Vpc)) {
             self.subnets
@@ -298,14 +302,7 @@ impl Facts {
             (None, None, None) => return,
         };
         let rank = rank(&claim.method);
-        let mut ended = claim.clone();
-        if let (Some(address), true) = (address(claim.text(Field::Address)), claim.valid_to.is_some()) {
-            // The end of an address, not of its interface.
-            let known = self.interfaces.entry(Arc::clone(&id)).or_default();
-            known.addresses.entry(address).or_default().join(claim, seen);
-            ended.valid_to = None;
-        }
-        let claim = &ended;
+        let own = address(claim.text(Field::Address));
         let interface = self.interfaces.entry(Arc::clone(&id)).or_default();
         let offer = |best: &mut Best, field| best.offer(rank, claim.text(field));
         offer(&mut interface.account, Field::Account);
@@ -315,7 +312,14 @@ impl Facts {
         offer(&mut interface.kind, Field::InterfaceType);
         offer(&mut interface.resource, Field::Resource);
         interface.methods.insert(method(claim));
-        interface.span.join(claim, seen);
+        match (own, claim.valid_to) {
+            // The end of an address, not of its interface.
+            (Some(address), Some(_)) => {
+                interface.addresses.entry(address).or_default().join(claim, seen);
+                interface.span.join_from(claim.valid_from, seen);
+            }
+            _ => interface.span.join(claim, seen),
+        }
         interface.public.extend(address(claim.text(Field::PublicAddress)));
         if let Some(instance) = claim.text(Field::Instance) {
             interface.instances.entry(instance.into()).or_default().see(seen);
@@ -338,7 +342,7 @@ impl Facts {
                 }
             }
             false => {
-                if let Some(address) = address(claim.text(Field::Address)) {
+                if let Some(address) = own {
                     interface.addresses.entry(address).or_default().join(claim, seen);
                 }
             }

@@ -5,8 +5,7 @@
 //! it is known which side; without, two records with different peers tell, since
 //! only the own address is in both: the method `vpc_flow:pair`.
 
-use std::collections::HashMap;
-
+use ahash::HashMap;
 use arrow::array::RecordBatch;
 
 use super::claim::{About, Claim, Field, Seen, Texts, Times};
@@ -138,7 +137,7 @@ impl Default for Flows {
         Flows {
             texts: std::array::from_fn(|_| Interner::default()),
             groups: Vec::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             near: Vec::new(),
         }
     }

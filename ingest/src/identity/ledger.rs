@@ -1,9 +1,10 @@
 //! The ledger: who had which interface, address and session at a moment.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use arrow::array::RecordBatch;
 
 use super::claim::from_batch;
@@ -105,28 +106,28 @@ pub struct Sides {
 }
 
 impl Ledger {
-    /// The ledger of the rows of `identity_claims` in these batches.
-    pub fn build<'a>(claims: impl IntoIterator<Item = &'a RecordBatch>) -> Ledger {
-        Ledger::of(Facts::of(claims.into_iter().flat_map(from_batch)))
-    }
-
-    /// The ledger of these claims.
-    pub fn of_claims(claims: &Claims) -> Ledger {
-        Ledger::of(Facts::of(claims.all()))
+    /// The ledger of these claims and of the rows of `identity_claims` in these batches.
+    pub fn build<'a>(claims: &Claims, written: impl IntoIterator<Item = &'a RecordBatch>) -> Ledger {
+        let mut facts = Facts::default();
+        claims.each(|claim, seen| facts.add(claim, seen));
+        for batch in written {
+            from_batch(batch).for_each(|(claim, seen)| facts.add(&claim, &seen));
+        }
+        Ledger::of(facts.joined())
     }
 
     fn of(facts: Facts) -> Ledger {
         let mut ledger = Ledger {
             facts,
             entities: Entities::default(),
-            tasks: HashMap::new(),
+            tasks: HashMap::default(),
             interfaces: Vec::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             addresses: BTreeMap::new(),
             public: BTreeMap::new(),
-            shared: HashMap::new(),
-            sessions: HashMap::new(),
-            scopes: HashMap::new(),
+            shared: HashMap::default(),
+            sessions: HashMap::default(),
+            scopes: HashMap::default(),
         };
         ledger.entities.place(Entity::default());
         for kind in [Kind::Interface, Kind::AwsService, Kind::Private, Kind::Public] {

@@ -19,6 +19,7 @@ mod flow;
 mod holds;
 mod inventory;
 mod ledger;
+mod memo;
 mod recall;
 mod sessions;
 mod tables;

@@ -1,7 +1,9 @@
 //! Whose a role session is. Its name alone proves nothing: who opens a session chooses it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use ahash::HashMap;
 
 use super::entity::{Answer, Certainty, Entity, Kind, Method};
 use super::facts::{Facts, SessionFacts, SessionKey};
@@ -17,7 +19,7 @@ fn issued_only_by(session: &SessionFacts, service: &str) -> bool {
 
 /// Roles of tasks by the sessions that ECS opened for them.
 pub(super) fn roles_by_ecs(facts: &Facts) -> HashMap<Arc<str>, Arc<str>> {
-    let mut roles: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+    let mut roles: HashMap<Arc<str>, Arc<str>> = HashMap::default();
     for session in facts.sessions.values() {
         let (Some(name), Some(role)) = (session.name.get(), session.role.get()) else {
             continue;

@@ -121,7 +121,7 @@ fn ledger(batches: &[(&str, RecordBatch)]) -> Ledger {
     for (table, batch) in batches {
         claims.see(table, batch);
     }
-    Ledger::of_claims(&claims)
+    Ledger::build(&claims, [])
 }
 
 /// Task or instance or kind, certainty, method.
@@ -421,6 +421,76 @@ fn a_session_is_not_whose_name_it_bears() {
     assert!(expiries.iter().flatten().all(|expiry| expiry == at("16:10:00")));
     let role = ledger.entity(ledger.task(TASK_A, 0).entity).role.clone();
     assert_eq!(role.as_deref(), Some("arn:aws:iam::111122223333:role/web"));
+}
+
+#[test]
+fn an_address_that_was_taken_away_ends_and_its_interface_does_not() {
+    let admin = json!({"type": "IAMUser", "accountId": "111122223333"});
+    let call = |time, name, request, answer| api(time, name, admin.clone(), request, answer);
+    let eni = "eni-a";
+    let records = [
+        call(
+            "08:00:00",
+            "CreateNetworkInterface",
+            json!({}),
+            json!({"networkInterface": {"networkInterfaceId": eni, "privateIpAddress": "10.0.0.1", "vpcId": "vpc-1"}}),
+        ),
+        call(
+            "09:00:00",
+            "AssignPrivateIpAddresses",
+            json!({"networkInterfaceId": eni}),
+            json!({"networkInterfaceId": eni, "assignedPrivateIpAddressesSet":
+                {"assignedPrivateIpAddressSetType": [], "items": [{"privateIpAddress": "10.0.0.2"}]}}),
+        ),
+        call(
+            "09:00:00",
+            "AssignIpv6Addresses",
+            json!({"AssignIpv6AddressesRequest": {"NetworkInterfaceId": eni, "Ipv6Addresses": [
+                {"tag": 1, "content": "2001:db8::1"}, {"tag": 2, "content": "2001:db8::2"}]}}),
+            json!({"AssignIpv6AddressesResponse": {"networkInterfaceId": eni,
+                "assignedIpv6Addresses": {"item": ["2001:db8::1", "2001:db8::2", "2001:db8::3"]}}}),
+        ),
+        call(
+            "12:00:00",
+            "UnassignPrivateIpAddresses",
+            json!({"networkInterfaceId": eni, "privateIpAddressesSet": {"items": [{"privateIpAddress": "10.0.0.2"}]}}),
+            json!({"_return": true}),
+        ),
+        call(
+            "12:00:00",
+            "UnassignIpv6Addresses",
+            json!({"UnassignIpv6AddressesRequest":
+                {"NetworkInterfaceId": eni, "Ipv6Addresses": {"tag": 1, "content": "2001:db8::1"}}}),
+            json!(null),
+        ),
+        call(
+            "12:00:00",
+            "UnassignIpv6Addresses",
+            json!(null),
+            json!({"networkInterfaceId": eni, "unassignedIpv6Addresses": {"item": "2001:db8::2"}}),
+        ),
+        call(
+            "16:00:00",
+            "AttachNetworkInterface",
+            json!({"networkInterfaceId": eni, "instanceId": INSTANCE}),
+            json!({}),
+        ),
+    ];
+    let found = ledger(&[("cloudtrail", calls(&records))]);
+    let named = |address: &str, time| {
+        let answer = found.address_at(address.parse().unwrap(), Some("vpc-1"), at(time));
+        answer.method != Method::NotNamed
+    };
+    let addresses = [
+        "10.0.0.1",
+        "10.0.0.2",
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8::3",
+    ];
+    assert_eq!(addresses.map(|address| named(address, "11:30:00")), [true; 5]);
+    let later = addresses.map(|address| named(address, "15:00:00"));
+    assert_eq!(later, [true, false, false, false, true]);
 }
 
 #[test]
@@ -768,8 +838,7 @@ proptest! {
             }
         }
         joined.join(part);
-        written.push(joined.batch(2));
-        let other = Ledger::build(&written);
+        let other = Ledger::build(&joined, &written);
         prop_assert_eq!(everything(&other), everything(&whole));
         for hour in 0..24 {
             let time = at(&format!("{hour:02}:15:00"));

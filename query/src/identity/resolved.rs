@@ -82,13 +82,11 @@ impl Identity {
         for source in &self.sources {
             claims.join(read_claims(source, &state).await?);
         }
-        let raw = claims.batch(self.now);
-        for written in self.sources.iter().filter(|source| source.format == CLAIMS) {
-            for batch in read_all(written, &state).await? {
-                claims.see_claims(&batch);
-            }
+        let mut written = Vec::new();
+        for source in self.sources.iter().filter(|source| source.format == CLAIMS) {
+            written.extend(read_all(source, &state).await?);
         }
-        let ledger = Ledger::of_claims(&claims);
+        let ledger = Ledger::build(&claims, &written);
         let texts = |names: &mut dyn Iterator<Item = &'static str>| -> ArrayRef {
             Arc::new(names.map(Some).collect::<StringViewArray>())
         };
@@ -103,7 +101,7 @@ impl Identity {
             })
             .collect();
         Ok(Arc::new(Resolved {
-            claims: raw,
+            claims: claims.batch(self.now),
             entities,
             certainties: texts(&mut Certainty::ALL.iter().map(|certainty| certainty.name())),
             methods: texts(&mut METHODS.iter().map(|(name, _)| *name)),

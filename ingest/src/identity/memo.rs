@@ -1,0 +1,93 @@
+//! The latest answers, by what was asked: most records ask what another one just asked.
+
+use super::entity::Answer;
+use crate::intern::STIR;
+
+/// Slots, by the power of two: several for each question of most batches.
+const BITS: u32 = 12;
+
+/// Answers to questions.
+#[derive(Debug)]
+pub(super) struct Memo {
+    slots: Vec<(Question, Held)>,
+}
+
+/// What is asked. Views stand for texts: in one batch, equal views of a column are equal text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Question {
+    /// What most questions differ by.
+    pub text: u128,
+    /// What else they differ by.
+    pub other: u64,
+    /// The batch that views are of.
+    pub batch: u64,
+}
+
+/// An answer and from when until when it holds; the end is not included. By default it never does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub from: i64,
+    pub to: i64,
+    pub answer: Answer,
+}
+
+impl Question {
+    /// A question that has no answer.
+    pub const NOTHING: Question = Question {
+        text: 0,
+        other: 0,
+        batch: u64::MAX,
+    };
+}
+
+impl Held {
+    /// An answer that holds at any time.
+    pub fn always(answer: Answer) -> Held {
+        Held {
+            from: i64::MIN,
+            to: i64::MAX,
+            answer,
+        }
+    }
+
+    /// Whether it holds.
+    #[inline]
+    pub fn at(&self, time: i64) -> bool {
+        (self.from <= time) & (time < self.to)
+    }
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Memo {
+            slots: vec![Default::default(); 1 << BITS],
+        }
+    }
+}
+
+impl Memo {
+    /// The answer, if it holds and nothing was asked since that fell on the same slot.
+    #[inline]
+    pub fn get(&self, question: &Question, time: i64) -> Option<Answer> {
+        let (known, held) = &self.slots[slot(question.text)];
+        // All of it is compared in any case: what differs is hard to foretell, and a wrong guess costs more.
+        let differs = (known.text ^ question.text)
+            | u128::from(known.other ^ question.other)
+            | u128::from(known.batch ^ question.batch)
+            | u128::from(!held.at(time));
+        (differs == 0).then_some(held.answer)
+    }
+
+    /// Remembers an answer.
+    pub fn put(&mut self, question: Question, held: Held) {
+        if question == Question::NOTHING {
+            return;
+        }
+        self.slots[slot(question.text)] = (question, held);
+    }
+}
+
+#[inline]
+fn slot(text: u128) -> usize {
+    ((text as u64 ^ (text >> 64) as u64).wrapping_mul(STIR) >> (u64::BITS - BITS)) as usize
+}
