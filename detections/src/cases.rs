@@ -118,6 +118,12 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(Vec<Expected>, u64)> {
         |error: trailhound_query::Error| Error::query(&rule.file, format!("case {:?}: {error}", case.name));
     let session = Session::open(options).await.map_err(failed)?;
     let outcome = evaluate::run(&session, &[rule], Asked::default()).await?;
+    if let Some(failed) = outcome.failed.first() {
+        return Err(Error::query(
+            &rule.file,
+            format!("case {:?}: {}", case.name, failed.why),
+        ));
+    }
     let rejected = session
         .report()
         .tables

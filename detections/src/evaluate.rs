@@ -8,7 +8,8 @@
 //!
 //! So a table is inflated and parsed once, however many rules read it; the rules
 //! themselves run over the few rows that are left. A rule whose table is not
-//! there is not run, and said so: silence must not look like an all-clear.
+//! there is not run, and one that breaks off leaves the others alone; both are
+//! said: silence must not look like an all-clear.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
 use trailhound_ingest::baselines;
 use trailhound_query::declared::declared_named;
+use trailhound_query::error::ErrorKind;
 use trailhound_query::{Session, connections};
 
 use crate::alert::{self, Alert, Finding};
@@ -61,6 +63,8 @@ pub struct Outcome {
     pub ran: Vec<Ran>,
     /// Those that did not.
     pub not_run: Vec<NotRun>,
+    /// Those that broke off, so that what they would have found is not known.
+    pub failed: Vec<Failed>,
     /// What was seen of each table, by name.
     pub covered: BTreeMap<String, Coverage>,
 }
@@ -87,10 +91,19 @@ pub struct NotRun {
     pub why: String,
 }
 
+/// A rule that broke off: the engine gave up on it, or it gave rows that are no findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Its id.
+    pub rule: String,
+    /// What went wrong, with the rule's file.
+    pub why: String,
+}
+
 /// Runs `rules` over the tables of `session`.
 ///
 /// # Errors
-/// A rule is wrong, a table cannot be read, or the engine gives up.
+/// A rule is wrong by itself, whatever the data, or a table cannot be read.
 pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Outcome> {
     let (rules, not_run) = runnable(session, rules);
     let (state, needs) = plan_all(session, &rules).await?;
@@ -100,6 +113,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
         alerts: Vec::new(),
         ran: Vec::new(),
         not_run,
+        failed: Vec::new(),
         covered,
     };
     let mut judged = Vec::new();
@@ -123,38 +137,71 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
         true => 1,
         false => state.config().target_partitions(),
     };
+    let run_alone = |rule: &Rule, coverage: &Coverage| {
+        let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog)?;
+        let (rule, coverage) = (rule.clone(), coverage.clone());
+        Ok::<_, Error>(SpawnedTask::spawn(async move {
+            findings(&context, &rule, &coverage).await
+        }))
+    };
     let mut next = judged.iter();
     let mut running = VecDeque::new();
+    let mut results = Vec::with_capacity(judged.len());
     for (rule, coverage) in &judged {
         while running.len() < at_once
             && let Some((rule, coverage)) = next.next()
         {
-            let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog)?;
-            let (rule, coverage) = (Rule::clone(rule), coverage.clone());
-            running.push_back(SpawnedTask::spawn(async move {
-                findings(&context, &rule, &coverage).await
-            }));
+            running.push_back(run_alone(rule, coverage)?);
         }
-        let findings = match running.pop_front() {
-            Some(task) => task.await.map_err(|error| Error::query(&rule.file, error))??,
-            None => Vec::new(),
+        let result = match running.pop_front() {
+            Some(task) => ended(rule, task).await,
+            None => Ok(Vec::new()),
         };
-        let count = findings.len();
-        let episodes = dedup::episodes(rule.quiet, findings);
-        outcome.ran.push(Ran {
-            rule: rule.id.clone(),
-            findings: count,
-            alerts: episodes.len(),
-            remark: remark(rule, coverage, &unbuilt),
-        });
-        outcome.alerts.extend(
-            episodes
-                .into_iter()
-                .map(|episode| Alert::new(rule, episode, coverage.clone())),
-        );
+        results.push(result.map(|findings| judge(rule, coverage, findings, &unbuilt)));
+    }
+    for ((rule, coverage), mut result) in judged.iter().zip(results) {
+        // What was too much beside another one may do by itself.
+        if result.is_err() && at_once > 1 {
+            let again = ended(rule, run_alone(rule, coverage)?).await;
+            result = again.map(|findings| judge(rule, coverage, findings, &unbuilt));
+        }
+        match result {
+            Ok((ran, alerts)) => {
+                outcome.ran.push(ran);
+                outcome.alerts.extend(alerts);
+            }
+            Err(error) => outcome.failed.push(Failed {
+                rule: rule.id.clone(),
+                why: error.to_string(),
+            }),
+        }
     }
     alert::sort(&mut outcome.alerts);
     Ok(outcome)
+}
+
+/// What a rule gave in the end.
+async fn ended(rule: &Rule, task: SpawnedTask<Result<Vec<Finding>>>) -> Result<Vec<Finding>> {
+    task.await.map_err(|error| Error::query(&rule.file, error))?
+}
+
+/// Alerts of what a rule gave.
+fn judge(
+    rule: &Rule,
+    coverage: &Coverage,
+    findings: Vec<Finding>,
+    unbuilt: &BTreeSet<String>,
+) -> (Ran, Vec<Alert>) {
+    let count = findings.len();
+    let episodes = dedup::episodes(rule.quiet, findings);
+    let ran = Ran {
+        rule: rule.id.clone(),
+        findings: count,
+        alerts: episodes.len(),
+        remark: remark(rule, coverage, unbuilt),
+    };
+    let alert = |episode| Alert::new(rule, episode, coverage.clone());
+    (ran, episodes.into_iter().map(alert).collect())
 }
 
 /// Rules whose tables are there, and the others with what they lack.
@@ -274,12 +321,18 @@ async fn hold_all(
             only = version.map(|version| col("version").eq(lit(version)));
         }
         let began = Instant::now();
-        let held = held::hold(session.context(), name, needs, only)
-            .await
-            .map_err(|error| {
-                let error = trailhound_query::error::explain(&error, "", &[]);
-                Error::query(name, error)
-            })?;
+        let explained = |error| trailhound_query::error::explain(&error, "", &[]);
+        let held = held::hold(session.context(), name, needs, only.clone()).await;
+        let held = match held.map_err(explained) {
+            // What one rule looks for fails on some record: it will break off by itself, and the others have all rows.
+            Err(error) if error.kind() == ErrorKind::Failed && needs.condition().is_some() => {
+                held::hold(session.context(), name, &needs.of_all_rows(), only)
+                    .await
+                    .map_err(explained)
+            }
+            held => held,
+        };
+        let held = held.map_err(|error| Error::query(name, error))?;
         tracing::debug!(table = %name, ms = began.elapsed().as_millis(), "read");
         is_large |= held.is_in_files();
         tables.insert(name.clone(), Arc::new(held));

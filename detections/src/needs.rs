@@ -34,6 +34,14 @@ impl Needs {
         disjunction(self.conditions.clone()?)
     }
 
+    /// The same of every row.
+    pub fn of_all_rows(&self) -> Needs {
+        Needs {
+            conditions: None,
+            ..self.clone()
+        }
+    }
+
     fn add(&mut self, scan: &TableScan, condition: Option<Expr>) {
         self.columns.extend(
             scan.projected_schema

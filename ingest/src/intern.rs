@@ -104,6 +104,11 @@ impl Interner {
         (code != NULL).then(|| std::str::from_utf8(self.value(code)).unwrap_or_default())
     }
 
+    /// All texts, by their numbers.
+    pub fn array(&self) -> StringViewArray {
+        (0..self.len() as u32).map(|code| self.text(code)).collect()
+    }
+
     /// Bytes of memory.
     pub fn held(&self) -> usize {
         self.places.len() * 16 + self.keys.len() * 16 + self.slots.len() * 4 + self.bytes.len()

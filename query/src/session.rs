@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::BoxStream;
@@ -289,7 +290,7 @@ impl Session {
                 whole: Arc::clone(&table) as _,
                 claims: true,
             });
-            let provider = in_time(&context, table, &options).map_err(plain)?;
+            let provider = in_time(&context, table, options.since, options.until).map_err(plain)?;
             context
                 .register_table(from.table.as_str(), provider)
                 .map_err(plain)?;
@@ -309,9 +310,16 @@ impl Session {
                     continue;
                 };
                 let table = Arc::new(LakeTable::new(lake, &name, snapshot).map_err(plain)?);
+                // A record of `coverage` stands for an hour, of which the stretch may be a part.
+                let since = match name == "coverage" {
+                    true => options.since.map(hour_of),
+                    false => options.since,
+                };
                 let provider = match is_untimed(&name) {
                     true => Arc::clone(&table) as Arc<dyn TableProvider>,
-                    false => in_time(&context, Arc::clone(&table) as _, &options).map_err(plain)?,
+                    false => {
+                        in_time(&context, Arc::clone(&table) as _, since, options.until).map_err(plain)?
+                    }
                 };
                 context.register_table(name.as_str(), provider).map_err(plain)?;
                 sources.push(identity::Source {
@@ -605,25 +613,24 @@ fn check_option_tables(options: &Options) -> Result<(), Error> {
 fn in_time(
     context: &SessionContext,
     table: Arc<dyn TableProvider>,
-    options: &Options,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
 ) -> datafusion::common::Result<Arc<dyn TableProvider>> {
-    match time_filter(options) {
-        None => Ok(table),
-        Some(filter) => Ok(context.read_table(table)?.filter(filter)?.into_view()),
-    }
-}
-
-fn time_filter(options: &Options) -> Option<datafusion::logical_expr::Expr> {
     let at = |time: DateTime<Utc>| {
         lit(ScalarValue::TimestampMicrosecond(
             Some(time.timestamp_micros()),
             Some("UTC".into()),
         ))
     };
-    let since = options.since.map(|since| col("event_time").gt_eq(at(since)));
-    let until = options.until.map(|until| col("event_time").lt(at(until)));
-    match (since, until) {
-        (Some(since), Some(until)) => Some(since.and(until)),
-        (since, until) => since.or(until),
+    let since = since.map(|since| col("event_time").gt_eq(at(since)));
+    let until = until.map(|until| col("event_time").lt(at(until)));
+    match conjunction(since.into_iter().chain(until)) {
+        None => Ok(table),
+        Some(filter) => Ok(context.read_table(table)?.filter(filter)?.into_view()),
     }
+}
+
+/// The beginning of a moment's hour.
+fn hour_of(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.duration_trunc(TimeDelta::hours(1)).unwrap_or(moment)
 }

@@ -111,6 +111,7 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
     let rules: Vec<_> = entries.iter().map(|entry| &entry.rule).collect();
     let started = Instant::now();
     let mut outcome = trailhound_detections::evaluate::run(&session, &rules, Asked::default()).await?;
+    super::detect::whole(&outcome)?;
     outcome
         .alerts
         .retain(|alert| alert.severity >= Severity::SHOWN_MIN);

@@ -159,10 +159,31 @@ pub async fn run(args: Args, common: &Common) -> Result<ExitCode> {
         }
     }
     let exit = read?;
+    whole(&outcome)?;
     match fails(&args, &outcome.alerts) {
         true => Ok(Exit::Findings.into()),
         false => Ok(exit.into()),
     }
+}
+
+/// Fails if a rule broke off. The others' alerts are written by then.
+pub(super) fn whole(outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.failed.is_empty() {
+        return Ok(());
+    }
+    let count = plural(outcome.failed.len() as u64, "rule");
+    let why: Vec<String> = outcome
+        .failed
+        .iter()
+        .map(|failed| format!("{}: {}", failed.rule, failed.why))
+        .collect();
+    let message = format!(
+        "{count} broke off, and what would have been found is not known: {}",
+        why.join("; ")
+    );
+    Err(Failure::wrong_use(message).with_help(
+        "where memory ran out, give more with --memory, or a shorter stretch with --since and --until",
+    ))
 }
 
 /// Runs the rules as a job: see [`job`].
@@ -197,6 +218,7 @@ async fn scheduled(
         verdict(&run.outcome, &alerts).iter().for_each(|line| say(line));
     }
     say(&line);
+    whole(&run.outcome)?;
     match fails(args, &run.outcome.alerts) {
         true => Ok(Exit::Findings.into()),
         false => Ok(Exit::Done.into()),
@@ -403,6 +425,7 @@ mod tests {
                 rule: "two".into(),
                 why: "needs vpc_flow".into(),
             }],
+            failed: Vec::new(),
             covered: BTreeMap::from([("cloudtrail".to_owned(), coverage)]),
         };
         assert_eq!(

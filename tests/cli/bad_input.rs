@@ -1,6 +1,8 @@
 //! Bad input of each kind: a clear message, the right exit code, no panic.
 
-use super::{Desk, HEADER, flows};
+use std::process::Command;
+
+use super::{Desk, HEADER, Run, flows};
 
 const COUNT: &str = "SELECT count(*) AS n FROM vpc_flow";
 
@@ -185,6 +187,36 @@ fn bad_dates_and_sizes_are_refused_at_once() {
         .refuses(2, &["at least 16 MB"]);
     desk.run(&["sql", "--threads", "0", "SELECT 1"])
         .refuses(2, &["1..=1024"]);
+}
+
+/// The engine by itself keeps a table for each group, of 512 places and beyond what `--memory` sees.
+#[test]
+fn distinct_texts_of_many_groups_take_little_memory() {
+    let desk = Desk::new();
+    let line = |n: u32| {
+        format!(
+            "2 1 eni-{n} 10.0.0.{} 10.0.0.5 1 2 6 1 40 1793491200 1793491260 ACCEPT OK\n",
+            n % 200
+        )
+    };
+    let lines: String = (0..60_000).map(line).collect();
+    desk.write("a.log", format!("{HEADER}\n{lines}"));
+    let sql = "SELECT count(*) AS n FROM (SELECT interface_id, count(DISTINCT srcaddr) AS a, count(DISTINCT dstaddr) AS b \
+               FROM vpc_flow GROUP BY interface_id) WHERE a = 1 AND b = 1";
+    let arguments = ["sql", "--memory", "256MB", "--from", "vpc_flow=a.log", sql];
+    let limited = "ulimit -v 2000000 && exec \"$0\" \"$@\"";
+    let run = Run::of(
+        Command::new("sh")
+            .args(["-c", limited, env!("CARGO_BIN_EXE_trailhound")])
+            .args(arguments)
+            .current_dir(desk.path("")),
+    );
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "{\"n\":60000}\n"),
+        "{}",
+        run.err
+    );
 }
 
 #[test]

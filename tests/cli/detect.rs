@@ -158,6 +158,70 @@ fn a_wrong_rule_is_named_with_file_and_line() {
     }
 }
 
+/// No interface is a number: in what it gives, or in what it looks for.
+const BREAKING: [(&str, &str); 2] = [
+    ("dstport,", "CAST(interface_id AS BIGINT) AS dstport,"),
+    (
+        "FROM vpc_flow",
+        "FROM vpc_flow WHERE CAST(interface_id AS BIGINT) > 0",
+    ),
+];
+
+#[test]
+fn a_rule_that_breaks_off_leaves_the_others_alone() {
+    let desk = desk();
+    desk.write("mine/a.sql", RULE);
+    for (sound, breaking) in BREAKING {
+        let rule = RULE.replace("any-flow", "broken").replace(sound, breaking);
+        desk.write("mine/b.sql", rule);
+        let chosen = ["--rules", "mine", "--rule", "any-flow", "--rule", "broken"];
+        let run = detect(&desk, &chosen);
+        assert_eq!(run.code, 2, "{}", run.err);
+        let alert: Value = serde_json::from_str(&run.out).expect("one alert");
+        assert_eq!(alert["rule"], "any-flow");
+        for word in ["1 rule broke off", ": broken: mine/b.sql", "from 1 rule"] {
+            assert!(run.err.contains(word), "no {word:?} in:\n{}", run.err);
+        }
+    }
+}
+
+/// The lake's coverage is by hours: a stretch that begins inside of the only one has records all the same.
+#[test]
+fn a_stretch_of_the_lake_may_begin_inside_an_hour() {
+    let desk = desk();
+    desk.run(&["ingest", "logs"]);
+    desk.write("mine/a.sql", RULE.replace("quiet = \"1h\"", "quiet = \"1s\""));
+    let alerts = |since: &str| {
+        let lake = [
+            "detect", "--lake", "lake", "--rules", "mine", "--rule", "any-flow", "--since", since,
+        ];
+        desk.run(&lake).rows().len()
+    };
+    let [all, some] = ["2026-11-01T00:00:01Z", "2026-11-01T00:00:20Z"].map(alerts);
+    assert!(all > 0 && some > 0, "{all} and {some}");
+    assert_eq!(alerts("2026-11-01T00:00:26Z"), 0);
+}
+
+#[test]
+fn a_job_gives_a_rule_that_broke_off_the_same_once_more() {
+    let desk = desk();
+    desk.run(&["ingest", "logs"]);
+    let job = [
+        "detect", "--lake", "lake", "--job", "night", "--rules", "mine", "--quiet",
+    ];
+    let job = [&job[..], &["--rule", "any-flow"]].concat();
+    let (sound, breaking) = BREAKING[0];
+    desk.write("mine/a.sql", RULE.replace(sound, breaking));
+    for _ in 0..2 {
+        let run = desk.run(&job);
+        assert_eq!((run.code, run.out.as_str()), (2, ""), "{}", run.err);
+        assert!(run.err.contains("1 FAILED"), "{}", run.err);
+    }
+    desk.write("mine/a.sql", RULE);
+    let run = desk.run(&job);
+    assert_eq!((run.code, run.rows().len()), (0, 1), "{}", run.err);
+}
+
 #[test]
 fn rules_are_listed_shown_and_tested() {
     let desk = Desk::new();

@@ -6,9 +6,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int64Type};
@@ -116,9 +114,7 @@ impl FirstRecords {
             records.append(&mut group.records);
         }
         // Each text once, however many records have it.
-        let texts: StringViewArray = (0..self.texts.len() as u32)
-            .map(|code| self.texts.text(code))
-            .collect();
+        let texts = self.texts.array();
         let column = |code: fn(&Record) -> u32| -> Result<ArrayRef> {
             let codes: UInt32Array = records
                 .iter()
@@ -271,6 +267,7 @@ impl Accumulator for OneGroup {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringViewArray;
     use proptest::prelude::*;
 
     use super::*;

@@ -17,6 +17,8 @@ use crate::error::Error;
 
 mod address;
 mod arguments;
+mod count;
+mod distinct_texts;
 mod first_records;
 mod scalar;
 mod sketch;
@@ -311,6 +313,7 @@ pub fn register_all(context: &mut SessionContext) -> Result<()> {
 /// Two functions share a name.
 pub fn register_with(context: &mut SessionContext, enrichment: &Arc<Enrichment>) -> Result<()> {
     datafusion_functions_json::register_all(context)?;
+    context.register_udaf(count::count());
     for function in FUNCTIONS {
         match function.body {
             Body::Aggregate(make) => context.register_udaf(make()),

@@ -4,7 +4,7 @@
 //! is looked at, too. A rule looks back from the earliest new event by its window, so it meets records
 //! that it has judged before; an alert whose episode was told is left out unless it became worse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -155,6 +155,7 @@ impl Job {
                 alerts: Vec::new(),
                 ran: Vec::new(),
                 not_run: Vec::new(),
+                failed: Vec::new(),
                 covered: BTreeMap::new(),
             },
             known: 0,
@@ -216,10 +217,13 @@ impl Job {
             }
             run.outcome.ran.extend(outcome.ran);
             run.outcome.not_run.extend(outcome.not_run);
+            run.outcome.failed.extend(outcome.failed);
             run.outcome.covered.extend(outcome.covered);
         }
         trailhound_detections::alert::sort(&mut run.outcome.alerts);
-        for (rule, seen) in reached {
+        // A rule that broke off has seen nothing: the next run gives it the same once more.
+        let failed: BTreeSet<&str> = run.outcome.failed.iter().map(|failed| &*failed.rule).collect();
+        for (rule, seen) in reached.into_iter().filter(|(rule, _)| !failed.contains(rule)) {
             self.state.rules.insert(rule.to_owned(), seen);
         }
         Ok(run)
@@ -301,6 +305,9 @@ impl Job {
                 ));
                 if !run.outcome.not_run.is_empty() {
                     parts.push(format!("{} not run", run.outcome.not_run.len()));
+                }
+                if !run.outcome.failed.is_empty() {
+                    parts.push(format!("{} FAILED", run.outcome.failed.len()));
                 }
             }
             None => parts.push("nothing new came in".to_owned()),
