@@ -91,3 +91,45 @@ impl Memo {
 fn slot(text: u128) -> usize {
     ((text as u64 ^ (text >> 64) as u64).wrapping_mul(STIR) >> (u64::BITS - BITS)) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_to_its_question_and_for_its_time() {
+        let question = Question {
+            text: 7,
+            other: 1,
+            batch: 2,
+        };
+        let answer = Answer {
+            entity: 3,
+            ..Answer::default()
+        };
+        let mut memo = Memo::default();
+        memo.put(
+            question,
+            Held {
+                from: 10,
+                to: 20,
+                answer,
+            },
+        );
+        let at = [9, 10, 19, 20].map(|time| memo.get(&question, time));
+        assert_eq!(at, [None, Some(answer), Some(answer), None]);
+        let others = [
+            Question { text: 8, ..question },
+            Question { other: 2, ..question },
+            Question { batch: 3, ..question },
+            Question::NOTHING,
+            Question::default(),
+        ];
+        assert_eq!(others.map(|other| memo.get(&other, 15)), [None; 5]);
+        // What has no answer is not remembered, and a later question takes the place of an earlier one.
+        memo.put(Question::NOTHING, Held::always(answer));
+        assert_eq!(memo.get(&Question::NOTHING, 15), None);
+        memo.put(Question { other: 2, ..question }, Held::always(answer));
+        assert_eq!(memo.get(&question, 15), None);
+    }
+}
