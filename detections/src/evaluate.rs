@@ -64,7 +64,7 @@ pub struct Outcome {
     /// Those that did not.
     pub not_run: Vec<NotRun>,
     /// Those that broke off, so that what they would have found is not known.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<NotRun>,
     /// What was seen of each table, by name.
     pub covered: BTreeMap<String, Coverage>,
 }
@@ -82,21 +82,12 @@ pub struct Ran {
     pub remark: Option<String>,
 }
 
-/// A rule that did not run.
+/// A rule that did not run, or not to its end: the engine gave up on it, or it gave rows that are no findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRun {
     /// Its id.
     pub rule: String,
-    /// What it lacks.
-    pub why: String,
-}
-
-/// A rule that broke off: the engine gave up on it, or it gave rows that are no findings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// Its id.
-    pub rule: String,
-    /// What went wrong, with the rule's file.
+    /// What it lacks, or what went wrong, with the rule's file.
     pub why: String,
 }
 
@@ -137,7 +128,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
         true => 1,
         false => state.config().target_partitions(),
     };
-    let run_alone = |rule: &Rule, coverage: &Coverage| {
+    let start = |rule: &Rule, coverage: &Coverage| {
         let context = planning::context_with(state.clone(), &tables).map_err(Error::catalog)?;
         let (rule, coverage) = (rule.clone(), coverage.clone());
         Ok::<_, Error>(SpawnedTask::spawn(async move {
@@ -151,7 +142,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
         while running.len() < at_once
             && let Some((rule, coverage)) = next.next()
         {
-            running.push_back(run_alone(rule, coverage)?);
+            running.push_back(start(rule, coverage)?);
         }
         let result = match running.pop_front() {
             Some(task) => ended(rule, task).await,
@@ -162,7 +153,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
     for ((rule, coverage), mut result) in judged.iter().zip(results) {
         // What was too much beside another one may do by itself.
         if result.is_err() && at_once > 1 {
-            let again = ended(rule, run_alone(rule, coverage)?).await;
+            let again = ended(rule, start(rule, coverage)?).await;
             result = again.map(|findings| judge(rule, coverage, findings, &unbuilt));
         }
         match result {
@@ -170,7 +161,7 @@ pub async fn run(session: &Session, rules: &[&Rule], asked: Asked) -> Result<Out
                 outcome.ran.push(ran);
                 outcome.alerts.extend(alerts);
             }
-            Err(error) => outcome.failed.push(Failed {
+            Err(error) => outcome.failed.push(NotRun {
                 rule: rule.id.clone(),
                 why: error.to_string(),
             }),

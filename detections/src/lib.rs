@@ -45,6 +45,6 @@ pub mod lint;
 pub use alert::Alert;
 pub use catalog::{Catalog, Entry};
 pub use error::{Error, ErrorKind, Result};
-pub use evaluate::{Asked, Failed, NotRun, Outcome, Ran};
+pub use evaluate::{Asked, NotRun, Outcome, Ran};
 pub use rule::Rule;
 pub use severity::Severity;

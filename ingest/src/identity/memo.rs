@@ -19,8 +19,8 @@ pub(super) struct Question {
     pub text: u128,
     /// What else they differ by.
     pub other: u64,
-    /// The batch that views are of.
-    pub batch: u64,
+    /// Which column of which batch the views are of; 0 if the question holds none, so that all batches share it.
+    pub views_of: u64,
 }
 
 /// An answer and from when until when it holds; the end is not included. By default it never does.
@@ -36,7 +36,7 @@ impl Question {
     pub const NOTHING: Question = Question {
         text: 0,
         other: 0,
-        batch: u64::MAX,
+        views_of: u64::MAX,
     };
 }
 
@@ -73,7 +73,7 @@ impl Memo {
         // All of it is compared in any case: what differs is hard to foretell, and a wrong guess costs more.
         let differs = (known.text ^ question.text)
             | u128::from(known.other ^ question.other)
-            | u128::from(known.batch ^ question.batch)
+            | u128::from(known.views_of ^ question.views_of)
             | u128::from(!held.at(time));
         (differs == 0).then_some(held.answer)
     }
@@ -101,7 +101,7 @@ mod tests {
         let question = Question {
             text: 7,
             other: 1,
-            batch: 2,
+            views_of: 2,
         };
         let answer = Answer {
             entity: 3,
@@ -121,7 +121,10 @@ mod tests {
         let others = [
             Question { text: 8, ..question },
             Question { other: 2, ..question },
-            Question { batch: 3, ..question },
+            Question {
+                views_of: 3,
+                ..question
+            },
             Question::NOTHING,
             Question::default(),
         ];

@@ -152,11 +152,10 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// What tells the text in a row from all others, whatever batch they are of, if it is short.
+    /// What tells the text of a view from all others, whatever batch they are of, if it is short.
     #[inline]
-    fn exact(&self, row: usize) -> Option<u128> {
-        let array = self.array?;
-        exact_key(self.view(row), array.data_buffers())
+    fn exact(&self, view: u128) -> Option<u128> {
+        exact_key(view, self.array?.data_buffers())
     }
 
     fn at(&self, row: usize) -> Option<&'a str> {
@@ -215,6 +214,9 @@ struct Record<'a> {
 const SIDES: [usize; 2] = [SOURCE, TARGET];
 const SOURCE: usize = 0;
 const TARGET: usize = 1;
+
+/// In place of a side: the column of interfaces.
+const INTERFACE: usize = 2;
 
 /// Views of the two directions.
 const EGRESS: u128 = short_view(b"egress");
@@ -275,6 +277,12 @@ impl Recall {
         }
     }
 
+    /// The number of one of these columns in this batch.
+    #[inline]
+    fn views_of(&self, column: usize) -> u64 {
+        3 * self.batch + column as u64
+    }
+
     /// Whose the record's interface was. Its own address is not in question.
     #[inline]
     fn whose_interface(&self, record: Record<'_>) -> Question {
@@ -283,7 +291,7 @@ impl Recall {
             Some(task) => Question {
                 text: columns.interface.view(row),
                 other: task,
-                batch: 3 * self.batch,
+                views_of: self.views_of(INTERFACE),
             },
             None => Question::NOTHING,
         }
@@ -297,11 +305,11 @@ impl Recall {
         let Some(network) = record.network.filter(|_| view != NO_TEXT) else {
             return Question::NOTHING;
         };
-        let exact = columns.addresses[side].exact(row);
+        let exact = columns.addresses[side].exact(view);
         Question {
             text: exact.unwrap_or(view),
             other: u64::from(network),
-            batch: exact.map_or(3 * self.batch + 1 + side as u64, |_| 0),
+            views_of: exact.map_or(self.views_of(side), |_| 0),
         }
     }
 

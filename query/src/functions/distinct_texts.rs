@@ -12,6 +12,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use trailhound_ingest::intern::{Interner, NULL};
 
+use super::groups;
+
 /// Numbers that a group takes before it is looked through for repetitions.
 const SETTLE_AT: usize = 16;
 
@@ -26,8 +28,8 @@ pub struct DistinctTexts {
     held: usize,
 }
 
-/// Numbers of texts, each once up to a place: there are never more than twice as many as there are texts, or
-/// a few.
+/// Numbers of texts, and at how many of them it is time to look for repetitions: those never outnumber the
+/// different ones by more than a few.
 #[derive(Debug, Default)]
 struct Group {
     codes: Vec<u32>,
@@ -112,8 +114,8 @@ impl GroupsAccumulator for DistinctTexts {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        let is_in = |row| opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        self.insert(&values[0], |row| is_in(row).then(|| group_indices[row]))
+        let counts = groups::counts(opt_filter);
+        self.insert(&values[0], |row| counts(row).then(|| group_indices[row]))
     }
 
     /// The number of texts of each group.
@@ -145,17 +147,8 @@ impl GroupsAccumulator for DistinctTexts {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        let lists: &ListArray = values[0].as_list();
-        // Of a slice, the values are still those of the whole.
-        let offsets = lists.value_offsets();
-        let (first, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
-        let mut groups = Vec::with_capacity(end - first);
-        for (row, group) in group_indices.iter().enumerate() {
-            let length = (offsets[row + 1] - offsets[row]) as usize;
-            let group = lists.is_valid(row).then_some(*group);
-            groups.extend(std::iter::repeat_n(group, length));
-        }
-        self.insert(&lists.values().slice(first, end - first), |row| groups[row])
+        let (texts, groups) = groups::elements(values[0].as_list(), group_indices);
+        self.insert(&texts, |row| groups[row])
     }
 
     fn convert_to_state(
@@ -163,10 +156,7 @@ impl GroupsAccumulator for DistinctTexts {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<usize> = (0..values[0].len()).collect();
-        let mut each = DistinctTexts::new(self.data_type.clone());
-        each.update_batch(values, &rows, opt_filter, rows.len())?;
-        each.state(EmitTo::All)
+        groups::state_of_rows(DistinctTexts::new(self.data_type.clone()), values, opt_filter)
     }
 
     fn size(&self) -> usize {
@@ -215,26 +205,8 @@ mod tests {
                 })
                 .collect();
             let new = || DistinctTexts::new(data_type.clone());
-            let (mut whole, mut merged) = (new(), new());
-            merged.resize(3);
-            for (nth, part) in rows.chunks(cut).enumerate() {
-                let groups: Vec<usize> = part.iter().map(|row| row.1).collect();
-                let values = [column(part, &data_type)];
-                whole.update_batch(&values, &groups, None, 3).unwrap();
-                // As one list a row, or as one a group, a slice of it at a time.
-                if nth % 2 == 0 {
-                    let state = whole.convert_to_state(&values, None).unwrap();
-                    merged.merge_batch(&state, &groups, 3).unwrap();
-                } else {
-                    let mut some = new();
-                    some.update_batch(&values, &groups, None, 3).unwrap();
-                    let state = some.state(EmitTo::All).unwrap().remove(0);
-                    for group in 0..3 {
-                        merged.merge_batch(&[state.slice(group, 1)], &[group], 3).unwrap();
-                    }
-                }
-            }
-            whole.resize(3);
+            let columns = |rows: &[Row]| vec![column(rows, &data_type)];
+            let (mut whole, mut merged) = groups::fed(new, &rows, cut, |row| row.1, columns).unwrap();
             let mut emitted = counts(&whole.evaluate(EmitTo::First(early)).unwrap());
             emitted.extend(counts(&whole.evaluate(EmitTo::All).unwrap()));
             prop_assert_eq!(&emitted, &expected);

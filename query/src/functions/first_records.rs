@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use trailhound_ingest::intern::{Interner, NULL};
 
 use super::evidence::{EVIDENCE_RECORDS_MAX, fields, item_field};
+use super::groups;
 
 /// Records of a group at which those beyond the first [`EVIDENCE_RECORDS_MAX`] are dropped.
 const DROP_AT: usize = 2 * EVIDENCE_RECORDS_MAX;
@@ -140,21 +141,6 @@ impl FirstRecords {
             None,
         )))
     }
-
-    /// Adds the records of lists, of which each belongs to a group.
-    fn merge(&mut self, lists: &ListArray, group_indices: &[usize]) -> Result<()> {
-        // Of a slice, the values are still those of the whole.
-        let offsets = lists.value_offsets();
-        let (first, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
-        let records = lists.values().slice(first, end - first);
-        let mut groups = Vec::with_capacity(end - first);
-        for row in 0..lists.len() {
-            let length = (offsets[row + 1] - offsets[row]) as usize;
-            let group = lists.is_valid(row).then_some(group_indices[row]);
-            groups.extend(std::iter::repeat_n(group, length));
-        }
-        self.insert(records.as_struct().columns(), |row| groups[row])
-    }
 }
 
 impl Group {
@@ -189,8 +175,8 @@ impl GroupsAccumulator for FirstRecords {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        let is_in = |row| opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        self.insert(values, |row| is_in(row).then(|| group_indices[row]))
+        let counts = groups::counts(opt_filter);
+        self.insert(values, |row| counts(row).then(|| group_indices[row]))
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -208,7 +194,8 @@ impl GroupsAccumulator for FirstRecords {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        self.merge(values[0].as_list(), group_indices)
+        let (records, groups) = groups::elements(values[0].as_list(), group_indices);
+        self.insert(records.as_struct().columns(), |row| groups[row])
     }
 
     fn convert_to_state(
@@ -216,10 +203,7 @@ impl GroupsAccumulator for FirstRecords {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<usize> = (0..values[0].len()).collect();
-        let mut each = FirstRecords::default();
-        each.update_batch(values, &rows, opt_filter, rows.len())?;
-        each.state(EmitTo::All)
+        groups::state_of_rows(FirstRecords::default(), values, opt_filter)
     }
 
     fn size(&self) -> usize {
@@ -320,25 +304,8 @@ mod tests {
                     records
                 })
                 .collect();
-            let (mut whole, mut merged) = (FirstRecords::default(), FirstRecords::default());
-            merged.resize(3);
-            for (nth, part) in rows.chunks(cut).enumerate() {
-                let groups: Vec<usize> = part.iter().map(|row| row.2).collect();
-                whole.update_batch(&columns(part), &groups, None, 3).unwrap();
-                // As one list a row, or as one a group, a slice of it at a time.
-                if nth % 2 == 0 {
-                    let state = whole.convert_to_state(&columns(part), None).unwrap();
-                    merged.merge_batch(&state, &groups, 3).unwrap();
-                } else {
-                    let mut some = FirstRecords::default();
-                    some.update_batch(&columns(part), &groups, None, 3).unwrap();
-                    let state = some.state(EmitTo::All).unwrap().remove(0);
-                    for group in 0..3 {
-                        merged.merge_batch(&[state.slice(group, 1)], &[group], 3).unwrap();
-                    }
-                }
-            }
-            whole.resize(3);
+            let new = FirstRecords::default;
+            let (mut whole, mut merged) = groups::fed(new, &rows, cut, |row| row.2, columns).unwrap();
             let mut emitted = told(&whole.evaluate(EmitTo::First(early)).unwrap());
             emitted.extend(told(&whole.evaluate(EmitTo::All).unwrap()));
             prop_assert_eq!(&emitted, &expected);

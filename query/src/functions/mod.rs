@@ -20,6 +20,7 @@ mod arguments;
 mod count;
 mod distinct_texts;
 mod first_records;
+mod groups;
 mod scalar;
 mod sketch;
 mod sketch_aggregate;
