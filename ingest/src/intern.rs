@@ -139,14 +139,6 @@ impl Interner {
         }
     }
 
-    /// The number of the text in a row.
-    pub fn code_at(&mut self, array: &StringViewArray, row: usize) -> u32 {
-        match array.is_valid(row) {
-            true => self.code_of(array.views()[row], array.data_buffers()),
-            false => NULL,
-        }
-    }
-
     /// The number of a text.
     pub fn code(&mut self, text: Option<&str>) -> u32 {
         match text.map(str::as_bytes) {
@@ -259,19 +251,6 @@ impl Interner {
     }
 }
 
-/// What tells the text of a view from all others, of any array; none for a text longer than any IPv4 address.
-#[inline]
-pub(crate) fn exact_key(view: u128, buffers: &[Buffer]) -> Option<u128> {
-    let length = view as u32;
-    if length <= INLINE_MAX {
-        return Some(view);
-    }
-    (length <= EXACT_MAX).then(|| {
-        let buffer = &buffers[(view >> 64) as u32 as usize];
-        exact(&buffer[(view >> 96) as usize..][..length as usize])
-    })
-}
-
 /// The key of a text that no view holds, but a key does.
 #[inline]
 fn exact(text: &[u8]) -> u128 {
@@ -322,7 +301,7 @@ impl Recent {
 }
 
 /// An odd number without a pattern: digits of the golden ratio.
-pub(crate) const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
+const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[inline]
 fn mix(a: u64, b: u64) -> u64 {

@@ -14,7 +14,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -27,6 +27,8 @@ use object_store::{ObjectMeta, ObjectStore};
 use serde_json::Value;
 use trailhound_lake::spec::EVENT_DATE;
 use trailhound_lake::{DataFile, Lake, Snapshot};
+
+use crate::dictionaries::{DictionaryReaders, with_dictionaries};
 
 /// A table of the lake at one version.
 #[derive(Debug)]
@@ -97,7 +99,72 @@ impl LakeTable {
             .collect())
     }
 
-    fn partitioned(&self, file: &DataFile) -> PartitionedFile {
+    /// A scan in which the texts of these columns are dictionaries, which cost less to read and to look up.
+    /// `filters` name none of them.
+    ///
+    /// # Errors
+    /// The filters cannot be understood.
+    pub fn scan_dictionaries(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        columns: &[&'static str],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = with_dictionaries(self.table_schema.file_schema(), columns);
+        let table_schema = TableSchema::builder(Arc::new(schema))
+            .with_table_partition_cols(self.table_schema.table_partition_cols().clone())
+            .build();
+        let store = state.runtime_env().object_store(&self.store)?;
+        let readers = Arc::new(DictionaryReaders::new(store, columns));
+        let source = ParquetSource::new(table_schema).with_parquet_file_reader_factory(readers);
+        self.plan(state, source, projection, filters, limit)
+    }
+
+    /// The scan of the files that can have something to these filters.
+    fn plan(
+        &self,
+        state: &dyn Session,
+        source: ParquetSource,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table_schema = source.table_schema().clone();
+        let files: Vec<PartitionedFile> = self
+            .prune(state, filters)?
+            .into_iter()
+            .map(|file| self.partitioned(file, table_schema.file_schema()))
+            .collect();
+        if files.is_empty() {
+            // A scan of no files has no partitions, and grouping refuses to work on that.
+            let schema = project_schema(table_schema.table_schema(), projection)?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let options = state.config_options().execution.parquet.clone();
+        let source = source.with_table_parquet_options(datafusion::config::TableParquetOptions {
+            global: options,
+            ..Default::default()
+        });
+        let mut known = Statistics::new_unknown(table_schema.table_schema());
+        let rows = files.iter().filter_map(|file| file.statistics.as_ref());
+        known.num_rows = rows.fold(Precision::Exact(0), |sum, file| sum.add(&file.num_rows));
+        if files.iter().any(|file| file.statistics.is_none()) {
+            known.num_rows = Precision::Absent;
+        }
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_batch_size(Some(state.config().batch_size()))
+            .with_statistics(known)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn partitioned(&self, file: &DataFile, schema: &SchemaRef) -> PartitionedFile {
         let location = file
             .path
             .split('/')
@@ -116,7 +183,7 @@ impl LakeTable {
             // The engine would take it for granted that the day is not NULL.
             None => partitioned,
             Some(_) => {
-                let statistics = statistics(file, self.table_schema.file_schema());
+                let statistics = statistics(file, schema);
                 partitioned.with_statistics(Arc::new(statistics))
             }
         }
@@ -209,38 +276,8 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files: Vec<PartitionedFile> = self
-            .prune(state, filters)?
-            .into_iter()
-            .map(|file| self.partitioned(file))
-            .collect();
-        if files.is_empty() {
-            // A scan of no files has no partitions, and grouping refuses to work on that.
-            let schema = project_schema(self.table_schema.table_schema(), projection)?;
-            return Ok(Arc::new(EmptyExec::new(schema)));
-        }
-        let options = state.config_options().execution.parquet.clone();
-        let source = ParquetSource::new(self.table_schema.clone()).with_table_parquet_options(
-            datafusion::config::TableParquetOptions {
-                global: options,
-                ..Default::default()
-            },
-        );
-        let mut known = Statistics::new_unknown(self.table_schema.table_schema());
-        let rows = files.iter().filter_map(|file| file.statistics.as_ref());
-        known.num_rows = rows.fold(Precision::Exact(0), |sum, file| sum.add(&file.num_rows));
-        if files.iter().any(|file| file.statistics.is_none()) {
-            known.num_rows = Precision::Absent;
-        }
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .with_batch_size(Some(state.config().batch_size()))
-            .with_statistics(known)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let source = ParquetSource::new(self.table_schema.clone());
+        self.plan(state, source, projection, filters, limit)
     }
 
     fn statistics(&self) -> Option<Statistics> {

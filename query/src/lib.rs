@@ -10,6 +10,7 @@
 pub mod session;
 pub mod error;
 mod depth;
+mod dictionaries;
 mod build_side;
 pub mod location;
 pub mod stores;

@@ -339,9 +339,8 @@ impl Session {
                 .register_table("rejects", Arc::new(rejects))
                 .map_err(plain)?;
         }
-        let identity = identity::register(&context, sources, ingested_at)
-            .await
-            .map_err(plain)?;
+        let within = |table| in_time(&context, table, options.since, options.until);
+        let identity = identity::register(&context, sources, ingested_at, within).map_err(plain)?;
         let session = Session {
             context,
             ledger,

@@ -13,6 +13,7 @@ mod baseline;
 mod detect;
 mod forms;
 mod help;
+mod identified;
 mod ingest;
 mod pattern;
 mod report;

@@ -192,13 +192,13 @@ impl About {
 
 /// What makes two claims the same, apart from when and where they were seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Claim {
+pub struct Claim<T = Box<str>> {
     /// What it is about.
     pub about: About,
     /// Which log, and which call of it, says so.
-    pub method: Box<str>,
+    pub method: T,
     /// The text columns, by [`Field`].
-    pub texts: [Option<Box<str>>; FIELDS],
+    pub texts: [Option<T>; FIELDS],
     /// When it began to hold, microseconds since the epoch.
     pub valid_from: Option<i64>,
     /// When it ceased to hold.
@@ -222,10 +222,26 @@ impl Claim {
         self.texts[field as usize] = value.filter(|value| !value.is_empty()).map(Box::from);
         self
     }
+}
 
+impl<T: AsRef<str>> Claim<T> {
     /// A fact.
     pub fn text(&self, field: Field) -> Option<&str> {
-        self.texts[field as usize].as_deref()
+        self.texts[field as usize].as_ref().map(T::as_ref)
+    }
+
+    /// The same claim with texts of its own.
+    pub fn owned(&self) -> Claim {
+        Claim {
+            about: self.about,
+            method: self.method.as_ref().into(),
+            texts: self
+                .texts
+                .each_ref()
+                .map(|text| text.as_ref().map(|text| text.as_ref().into())),
+            valid_from: self.valid_from,
+            valid_to: self.valid_to,
+        }
     }
 }
 
@@ -246,8 +262,7 @@ impl Seen {
     /// Joins another sighting of the same claim. Order and repetition make no difference.
     pub fn join(&mut self, other: &Seen) {
         self.last = self.last.max(other.last);
-        let place = |seen: &Seen| (seen.first, Arc::clone(&seen.source), seen.line);
-        if place(other) < place(self) {
+        if (other.first, &other.source, other.line) < (self.first, &self.source, self.line) {
             (self.first, self.line) = (other.first, other.line);
             self.source = Arc::clone(&other.source);
         }
@@ -294,15 +309,18 @@ pub(super) fn to_batch(claims: &[(&Claim, &Seen)], ingested_at: i64) -> RecordBa
 }
 
 /// The claims of rows of `identity_claims`. Rows that tell no claim are left out.
-pub(super) fn from_batch(batch: &RecordBatch) -> impl Iterator<Item = (Claim, Seen)> {
+pub(super) fn from_batch(batch: &RecordBatch) -> impl Iterator<Item = (Claim<&str>, Seen)> {
     let column = |name: &str| Texts::new(batch, name);
     let time = |name: &str| Times::new(batch, name);
     let (firsts, lasts) = (time("event_time"), time("last_seen"));
     let (froms, tos) = (time("valid_from"), time("valid_to"));
     let (abouts, methods, sources) = (column("claim"), column("method"), column("_source"));
-    let texts: Vec<Texts<'_>> = CLAIM_COLUMNS[TEXTS_FROM..TEXTS_FROM + FIELDS]
+    // Most columns say nothing.
+    let texts: Vec<(usize, Texts<'_>)> = CLAIM_COLUMNS[TEXTS_FROM..TEXTS_FROM + FIELDS]
         .iter()
         .map(|(name, _)| column(name))
+        .enumerate()
+        .filter(|(_, texts)| texts.column().is_some())
         .collect();
     let lines = batch
         .column_by_name("_line")
@@ -310,11 +328,16 @@ pub(super) fn from_batch(batch: &RecordBatch) -> impl Iterator<Item = (Claim, Se
     let mut last_source: Arc<str> = Arc::from("");
     (0..batch.num_rows()).filter_map(move |row| {
         let about = About::named(abouts.at(row)?)?;
-        let mut claim = Claim::new(about, methods.at(row).unwrap_or_default());
-        for (text, values) in claim.texts.iter_mut().zip(&texts) {
-            *text = values.at(row).map(Box::from);
+        let mut claim = Claim {
+            about,
+            method: methods.at(row).unwrap_or_default(),
+            texts: [None; FIELDS],
+            valid_from: froms.at(row),
+            valid_to: tos.at(row),
+        };
+        for (field, values) in &texts {
+            claim.texts[*field] = values.at(row);
         }
-        (claim.valid_from, claim.valid_to) = (froms.at(row), tos.at(row));
         let first = firsts.at(row)?;
         let source = sources.at(row).unwrap_or_default();
         if *last_source != *source {
@@ -398,6 +421,9 @@ mod tests {
         };
         let rows = to_batch(&[(&claim, &seen)], 3);
         assert_eq!(rows.num_columns(), CLAIM_COLUMNS.len());
-        assert_eq!(from_batch(&rows).collect::<Vec<_>>(), [(claim, seen)]);
+        let read: Vec<_> = from_batch(&rows)
+            .map(|(claim, seen)| (claim.owned(), seen))
+            .collect();
+        assert_eq!(read, [(claim, seen)]);
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn join(&mut self, claim: &Claim, seen: &Seen) {
+    fn join<T>(&mut self, claim: &Claim<T>, seen: &Seen) {
         self.join_from(claim.valid_from, seen);
         self.valid_to = self.valid_to.max(claim.valid_to);
     }
@@ -214,13 +214,10 @@ impl Facts {
     }
 
     /// Adds a claim.
-    pub fn add(&mut self, claim: &Claim, seen: &Seen) {
-        let rank = rank(&claim.method);
+    pub fn add<T: AsRef<str>>(&mut self, claim: &Claim<T>, seen: &Seen) {
+        let rank = rank(claim.method.as_ref());
         if let (Some(subnet), Some(vpc)) = (claim.text(Field::Subnet), claim.text(Field::Vpc)) {
-            self.subnets
-                .entry(subnet.into())
-                .or_default()
-                .offer(rank, Some(vpc));
+            entry(&mut self.subnets, subnet).offer(rank, Some(vpc));
         }
         match claim.about {
             About::Task => self.task(claim, seen),
@@ -230,38 +227,35 @@ impl Facts {
                 match (public, claim.text(Field::Allocation)) {
                     (Some(address), allocation) => {
                         if let Some(allocation) = allocation {
-                            let known = self.allocations.entry(allocation.into()).or_default();
+                            let known = entry(&mut self.allocations, allocation);
                             known.offer(rank, claim.text(Field::PublicAddress));
                         }
                         self.public(address, claim, seen);
                     }
-                    (None, Some(_)) => self.by_allocation.push((claim.clone(), seen.clone())),
+                    (None, Some(_)) => self.by_allocation.push((claim.owned(), seen.clone())),
                     (None, None) => {}
                 }
             }
             About::Session => self.session(claim, seen),
             About::Definition => {
                 if let Some(definition) = claim.text(Field::TaskDefinition) {
-                    let known = self.roles.entry(definition.into()).or_default();
+                    let known = entry(&mut self.roles, definition);
                     known.offer(rank, claim.text(Field::Role));
                 }
             }
             About::ContainerInstance => {
                 if let Some(container_instance) = claim.text(Field::ContainerInstance) {
-                    let known = self
-                        .container_instances
-                        .entry(container_instance.into())
-                        .or_default();
+                    let known = entry(&mut self.container_instances, container_instance);
                     known.offer(rank, claim.text(Field::Instance));
                 }
             }
         }
     }
 
-    fn task(&mut self, claim: &Claim, seen: &Seen) {
+    fn task<T: AsRef<str>>(&mut self, claim: &Claim<T>, seen: &Seen) {
         let Some(id) = claim.text(Field::Task) else { return };
-        let task = self.tasks.entry(id.into()).or_default();
-        let rank = rank(&claim.method);
+        let task = entry(&mut self.tasks, id);
+        let rank = rank(claim.method.as_ref());
         let offer = |best: &mut Best, field| best.offer(rank, claim.text(field));
         offer(&mut task.account, Field::Account);
         offer(&mut task.region, Field::Region);
@@ -277,22 +271,22 @@ impl Facts {
             (&mut task.containers, Field::Container),
             (&mut task.interfaces, Field::Interface),
         ] {
-            set.extend(claim.text(field).map(Arc::from));
+            add(set, claim.text(field));
         }
-        task.methods.insert(method(claim));
+        add(&mut task.methods, Some(method(claim)));
         task.span.join(claim, seen);
         if let Some(interface) = claim.text(Field::Interface) {
-            let interface = self.interfaces.entry(interface.into()).or_default();
+            let interface = entry(&mut self.interfaces, interface);
             interface.account.offer(rank, claim.text(Field::Account));
             interface.region.offer(rank, claim.text(Field::Region));
             interface.subnet.offer(rank, claim.text(Field::Subnet));
             interface.tasks.entry(id.into()).or_default().see(seen);
-            interface.methods.insert(method(claim));
+            add(&mut interface.methods, Some(method(claim)));
             interface.span.see(seen);
         }
     }
 
-    fn interface(&mut self, claim: &Claim, seen: &Seen) {
+    fn interface<T: AsRef<str>>(&mut self, claim: &Claim<T>, seen: &Seen) {
         let (id, task) = (claim.text(Field::Interface), claim.text(Field::Task));
         let id: Arc<str> = match (id, task, claim.text(Field::Address)) {
             (Some(id), ..) => id.into(),
@@ -301,9 +295,9 @@ impl Facts {
             (None, None, Some(address)) => format!("address/{address}").into(),
             (None, None, None) => return,
         };
-        let rank = rank(&claim.method);
+        let rank = rank(claim.method.as_ref());
         let own = address(claim.text(Field::Address));
-        let interface = self.interfaces.entry(Arc::clone(&id)).or_default();
+        let interface = entry(&mut self.interfaces, &id);
         let offer = |best: &mut Best, field| best.offer(rank, claim.text(field));
         offer(&mut interface.account, Field::Account);
         offer(&mut interface.region, Field::Region);
@@ -311,7 +305,7 @@ impl Facts {
         offer(&mut interface.subnet, Field::Subnet);
         offer(&mut interface.kind, Field::InterfaceType);
         offer(&mut interface.resource, Field::Resource);
-        interface.methods.insert(method(claim));
+        add(&mut interface.methods, Some(method(claim)));
         match (own, claim.valid_to) {
             // The end of an address, not of its interface.
             (Some(address), Some(_)) => {
@@ -324,7 +318,7 @@ impl Facts {
         if let Some(instance) = claim.text(Field::Instance) {
             interface.instances.entry(instance.into()).or_default().see(seen);
         }
-        match &*claim.method == PAIR {
+        match claim.method.as_ref() == PAIR {
             true => {
                 let pair = [claim.text(Field::Address), claim.text(Field::OtherAddress)];
                 let pair: BTreeSet<IpAddr> = pair.into_iter().filter_map(address).collect();
@@ -349,7 +343,7 @@ impl Facts {
         }
         if let Some(task) = task {
             interface.tasks.entry(task.into()).or_default().see(seen);
-            let facts = self.tasks.entry(task.into()).or_default();
+            let facts = entry(&mut self.tasks, task);
             let offer = |best: &mut Best, field| best.offer(rank, claim.text(field));
             offer(&mut facts.account, Field::Account);
             offer(&mut facts.region, Field::Region);
@@ -357,13 +351,13 @@ impl Facts {
             offer(&mut facts.service, Field::Service);
             offer(&mut facts.definition, Field::TaskDefinition);
             offer(&mut facts.container_instance, Field::ContainerInstance);
-            facts.interfaces.insert(id);
-            facts.methods.insert(method(claim));
+            add(&mut facts.interfaces, Some(&id));
+            add(&mut facts.methods, Some(method(claim)));
             facts.span.see(seen);
         }
     }
 
-    fn session(&mut self, claim: &Claim, seen: &Seen) {
+    fn session<T: AsRef<str>>(&mut self, claim: &Claim<T>, seen: &Seen) {
         let text = |field| claim.text(field);
         let key = session_key(
             text(Field::AccessKey),
@@ -371,20 +365,20 @@ impl Facts {
             text(Field::Role),
             text(Field::SessionName),
         );
-        let rank = rank(&claim.method);
+        let rank = rank(claim.method.as_ref());
         let session = self.sessions.entry(key).or_default();
         session.account.offer(rank, text(Field::Account));
         session.role.offer(rank, text(Field::Role));
         session.name.offer(rank, text(Field::SessionName));
         session.delivery.offer(rank, text(Field::RoleDelivery));
-        session.issuers.extend(text(Field::IssuedBy).map(Arc::from));
-        session.methods.insert(method(claim));
+        add(&mut session.issuers, text(Field::IssuedBy));
+        add(&mut session.methods, Some(method(claim)));
         session.span.join(claim, seen);
     }
 
-    fn public(&mut self, address: IpAddr, claim: &Claim, seen: &Seen) {
+    fn public<T: AsRef<str>>(&mut self, address: IpAddr, claim: &Claim<T>, seen: &Seen) {
         let public = self.public.entry(address).or_default();
-        let rank = rank(&claim.method);
+        let rank = rank(claim.method.as_ref());
         let offer = |best: &mut Best, field| best.offer(rank, claim.text(field));
         offer(&mut public.account, Field::Account);
         offer(&mut public.region, Field::Region);
@@ -392,15 +386,30 @@ impl Facts {
         offer(&mut public.kind, Field::InterfaceType);
         offer(&mut public.interface, Field::Interface);
         offer(&mut public.instance, Field::Instance);
-        public.methods.insert(method(claim));
+        add(&mut public.methods, Some(method(claim)));
         public.span.join(claim, seen);
     }
 }
 
+/// What is known under a name. A text is made of the name only where it is new: most are not.
+fn entry<'a, V: Default>(known: &'a mut HashMap<Arc<str>, V>, name: &str) -> &'a mut V {
+    if !known.contains_key(name) {
+        known.insert(name.into(), V::default());
+    }
+    known.get_mut(name).expect("it was just put there")
+}
+
+/// Adds a text to a set, if there is one.
+fn add(known: &mut BTreeSet<Arc<str>>, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| !known.contains(*text)) {
+        known.insert(text.into());
+    }
+}
+
 /// The method of a claim, without what only tells how an address was found.
-fn method(claim: &Claim) -> Arc<str> {
-    match &*claim.method {
-        PAIR => "vpc_flow".into(),
-        method => method.into(),
+fn method<T: AsRef<str>>(claim: &Claim<T>) -> &str {
+    match claim.method.as_ref() {
+        PAIR => "vpc_flow",
+        method => method,
     }
 }

@@ -35,6 +35,12 @@ pub struct Ledger {
     pub(super) scopes: HashMap<Arc<str>, u32>,
 }
 
+/// Place of the entity of which nothing is known.
+const NOBODY: u32 = 0;
+
+/// What is known of many only by its kind: their places come next.
+const KINDS: [Kind; 4] = [Kind::Interface, Kind::AwsService, Kind::Private, Kind::Public];
+
 /// The entities, each once.
 #[derive(Debug, Default)]
 pub(super) struct Entities {
@@ -57,8 +63,10 @@ impl Entities {
         place
     }
 
-    pub(super) fn of_kind(&self, kind: Kind) -> u32 {
-        self.get(&Entity::of_kind(kind)).unwrap_or(0)
+    /// The entity that is only of a kind.
+    pub(super) fn of_kind(kind: Kind) -> u32 {
+        let place = KINDS.iter().position(|other| *other == kind);
+        place.map_or(NOBODY, |place| place as u32 + 1)
     }
 }
 
@@ -130,7 +138,7 @@ impl Ledger {
             scopes: HashMap::default(),
         };
         ledger.entities.place(Entity::default());
-        for kind in [Kind::Interface, Kind::AwsService, Kind::Private, Kind::Public] {
+        for kind in KINDS {
             ledger.entities.place(Entity::of_kind(kind));
         }
         for entity in super::sessions::entities(&ledger.facts) {
@@ -372,7 +380,7 @@ impl Ledger {
                     ..Entity::of_kind(Kind::Instance)
                 })),
                 (None, None, None) if known.contains_key(address) => continue,
-                (None, None, None) => Public::Entity(self.entities.of_kind(Kind::Interface)),
+                (None, None, None) => Public::Entity(Entities::of_kind(Kind::Interface)),
             };
             known.insert(*address, found);
         }
@@ -419,7 +427,7 @@ impl Ledger {
         }
         let found = match interface.instances.all() {
             [] => {
-                let entity = self.entities.of_kind(Kind::Interface);
+                let entity = Entities::of_kind(Kind::Interface);
                 return answer(entity, Certainty::Unknown, Method::NoOwner);
             }
             [instance] => answer(instance.owner, Certainty::Certain, Method::Interface),
@@ -467,7 +475,7 @@ impl Ledger {
                 method,
             },
             None => Answer {
-                entity: self.entities.of_kind(Kind::Interface),
+                entity: Entities::of_kind(Kind::Interface),
                 certainty: Certainty::Unknown,
                 method: Method::NoOwner,
             },
@@ -487,11 +495,11 @@ impl Ledger {
             match shared {
                 None => shared = Some(service),
                 Some(known) if known == service => {}
-                Some(_) => return self.entities.of_kind(Kind::Interface),
+                Some(_) => return Entities::of_kind(Kind::Interface),
             }
         }
         match shared {
-            None | Some(0) => self.entities.of_kind(Kind::Interface),
+            None | Some(0) => Entities::of_kind(Kind::Interface),
             Some(service) => service,
         }
     }
@@ -569,51 +577,47 @@ impl Ledger {
                 };
             }
         }
-        let kind = match is_private(address) {
+        stranger(match is_private(address) {
             true => Kind::Private,
             false => Kind::Public,
-        };
-        Answer {
-            entity: self.entities.of_kind(kind),
-            certainty: Certainty::Unknown,
-            method: Method::NotNamed,
-        }
+        })
     }
 
-    /// From when until when an interface's owner is the same as at `time`, at least.
-    pub(super) fn stretch_of_interface(&self, place: u32, time: i64) -> (i64, i64) {
-        let mut stretch = (i64::MIN, i64::MAX);
-        self.moments_of_interface(place, &mut |moment| narrow(&mut stretch, time, moment));
-        stretch
-    }
-
-    /// From when until when an address' holder is the same as at `time`, at least.
-    pub(super) fn stretch_of_address(&self, address: IpAddr, time: i64) -> (i64, i64) {
-        let mut stretch = (i64::MIN, i64::MAX);
-        let mut narrow = |moment| narrow(&mut stretch, time, moment);
+    /// When an address' holder may change, ascending.
+    pub(super) fn moments_of_address(&self, address: IpAddr) -> Vec<i64> {
+        let mut moments = Vec::new();
         for hold in self.addresses.get(&address).map_or(&[][..], Holds::all) {
-            hold.moments().into_iter().for_each(&mut narrow);
-            self.moments_of_interface(hold.owner, &mut narrow);
+            moments.extend(hold.moments());
+            self.add_moments_of_interface(hold.owner, &mut moments);
         }
         if let Some(Public::Interface(place)) = self.public.get(&address) {
-            self.moments_of_interface(*place, &mut narrow);
+            self.add_moments_of_interface(*place, &mut moments);
         }
         if let Some(facts) = self.facts.public.get(&address) {
-            let ends = [facts.span.valid_from, facts.span.valid_to];
-            ends.into_iter().flatten().for_each(&mut narrow);
+            moments.extend(facts.span.valid_from);
+            moments.extend(facts.span.valid_to);
         }
-        stretch
+        moments.sort_unstable();
+        moments.dedup();
+        moments
     }
 
-    /// When an interface's owner may change.
-    fn moments_of_interface(&self, place: u32, told: &mut impl FnMut(i64)) {
+    /// When an interface's owner may change, ascending.
+    pub(super) fn moments_of_interface(&self, place: u32) -> Vec<i64> {
+        let mut moments = Vec::new();
+        self.add_moments_of_interface(place, &mut moments);
+        moments.sort_unstable();
+        moments.dedup();
+        moments
+    }
+
+    fn add_moments_of_interface(&self, place: u32, moments: &mut Vec<i64>) {
         let interface = &self.interfaces[place as usize];
         for hold in interface.tasks.all().iter().chain(interface.instances.all()) {
-            hold.moments().into_iter().for_each(&mut *told);
+            moments.extend(hold.moments());
             let instance = self.entity(hold.owner).instance_id.as_ref();
             for (from, to) in instance.and_then(|id| self.shared.get(id)).into_iter().flatten() {
-                told(*from);
-                told(*to);
+                moments.extend([*from, *to]);
             }
         }
     }
@@ -701,21 +705,31 @@ impl Ledger {
     }
 }
 
-/// Cuts a stretch around `time` where what depends on `moment`, give or take the slack, may change.
-fn narrow(stretch: &mut (i64, i64), time: i64, moment: i64) {
-    for edge in [
-        moment.saturating_sub(SLACK_MICROS),
-        moment,
-        moment.saturating_add(SLACK_MICROS),
-    ] {
+/// The answer about an address of this kind that no log names.
+pub(super) fn stranger(kind: Kind) -> Answer {
+    Answer {
+        entity: Entities::of_kind(kind),
+        certainty: Certainty::Unknown,
+        method: Method::NotNamed,
+    }
+}
+
+/// From when until when nothing changes around `time`, at least, if it changes at these moments, give or take
+/// the slack. The end is not included.
+pub(super) fn stretch(moments: &[i64], time: i64) -> (i64, i64) {
+    let mut stretch = (i64::MIN, i64::MAX);
+    for slack in [-SLACK_MICROS, 0, SLACK_MICROS] {
         // A moment may belong to what it ends or to what it begins.
-        for edge in [edge, edge.saturating_add(1)] {
-            match edge <= time {
-                true => stretch.0 = stretch.0.max(edge),
-                false => stretch.1 = stretch.1.min(edge),
-            }
+        for shift in [slack, slack + 1] {
+            let next = moments.partition_point(|moment| moment.saturating_add(shift) <= time);
+            let edge = |place: usize| Some(moments.get(place)?.saturating_add(shift));
+            stretch.0 = stretch
+                .0
+                .max(next.checked_sub(1).and_then(edge).unwrap_or(i64::MIN));
+            stretch.1 = stretch.1.min(edge(next).unwrap_or(i64::MAX));
         }
     }
+    stretch
 }
 
 fn kind_of_resource(resource: &str) -> Option<Kind> {

@@ -12,6 +12,7 @@
 mod claim;
 mod claims;
 mod cloudtrail;
+mod codes;
 mod ecs;
 mod entity;
 mod facts;
@@ -19,7 +20,6 @@ mod flow;
 mod holds;
 mod inventory;
 mod ledger;
-mod memo;
 mod recall;
 mod sessions;
 mod tables;

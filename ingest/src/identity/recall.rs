@@ -1,213 +1,134 @@
 //! Who the sides of many flow records were.
 //!
 //! An answer holds for a stretch of time, until somebody comes or goes: so it is looked up once for each
-//! address and stretch, and remembered. Texts are compared by number, or by view where one batch is enough.
+//! address and stretch, and remembered.
 
 use std::net::IpAddr;
 
-use arrow::array::{Array, StringViewArray, TimestampMicrosecondArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
 
+use super::codes::{Codes, Known, NONE};
 use super::entity::{Answer, Certainty, Kind, Method, is_private};
-use super::ledger::{Ledger, Sides};
-use super::memo::{Held, Memo, Question};
-use crate::intern::{Interner, exact_key};
+use super::ledger::{Entities, Ledger, Sides, stranger, stretch};
 
 /// Different addresses after which what is remembered is forgotten: an attacker can send from any number.
 const ADDRESSES_MAX: usize = 1 << 17;
 
-/// Columns of a batch of flow records; those that a log lacks are none.
+/// Columns of a batch of flow records; those that a log lacks are none. Texts are `Utf8View`, or dictionaries
+/// with `UInt32` keys, which cost less.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowColumns<'a> {
     /// Start of the window.
     pub time: &'a TimestampMicrosecondArray,
     /// Interface.
-    pub interface: Option<&'a StringViewArray>,
+    pub interface: Option<&'a ArrayRef>,
     /// Source address.
-    pub source: Option<&'a StringViewArray>,
+    pub source: Option<&'a ArrayRef>,
     /// Destination address.
-    pub target: Option<&'a StringViewArray>,
+    pub target: Option<&'a ArrayRef>,
     /// `ingress` or `egress`.
-    pub direction: Option<&'a StringViewArray>,
+    pub direction: Option<&'a ArrayRef>,
     /// VPC of the interface.
-    pub vpc: Option<&'a StringViewArray>,
+    pub vpc: Option<&'a ArrayRef>,
     /// Task of the interface, by the record's ECS fields.
-    pub task: Option<&'a StringViewArray>,
+    pub task: Option<&'a ArrayRef>,
     /// Range of AWS that the source address is in.
-    pub source_range: Option<&'a StringViewArray>,
+    pub source_range: Option<&'a ArrayRef>,
     /// Range of AWS that the destination address is in.
-    pub target_range: Option<&'a StringViewArray>,
+    pub target_range: Option<&'a ArrayRef>,
 }
 
 /// Answers of one ledger that are remembered.
 #[derive(Debug, Default)]
 pub struct Recall {
-    addresses: Column<Address>,
-    interfaces: Column<Interface>,
-    vpcs: Column<Option<u32>>,
-    tasks: Column<Option<u32>>,
-    /// Whose interfaces are, by interface and task, and whose addresses are, by address and network.
-    memo: Memo,
-    /// Number of the batch, from 1.
-    batch: u64,
+    known: Answers,
+    interface: Codes,
+    addresses: [Codes; 2],
+    ranges: [Codes; 2],
+    direction: Codes,
+    vpc: Codes,
+    task: Codes,
 }
 
-/// Distinct texts of a column, and what is known of each.
+/// What is known of the texts of each column.
+#[derive(Debug, Default)]
+struct Answers {
+    interfaces: Known<Interface>,
+    /// Places among the holders: there are many more addresses than own ones.
+    addresses: Known<u32>,
+    holders: Holders,
+    /// Whether a range is of AWS's own services: `EC2` is any customer's.
+    ranges: Known<bool>,
+    /// The side that is the interface's.
+    directions: Known<Option<usize>>,
+    /// Where addresses are looked for.
+    vpcs: Known<Option<u32>>,
+    /// Whose interfaces are, by the record's ECS fields.
+    tasks: Known<Option<Answer>>,
+}
+
+#[derive(Debug, Default)]
+struct Interface {
+    held: Held<Answer>,
+    place: Option<u32>,
+    /// Where its addresses are looked for.
+    scope: Option<u32>,
+    /// When its owner may change.
+    moments: Box<[i64]>,
+}
+
+/// Answers about addresses. First those about what is no address, and about strangers' addresses.
 #[derive(Debug)]
-struct Column<T> {
-    texts: Interner,
-    known: Vec<T>,
-}
+struct Holders(Vec<Holder>);
 
-impl<T> Default for Column<T> {
-    fn default() -> Self {
-        Column {
-            texts: Interner::default(),
-            known: Vec::new(),
-        }
-    }
-}
-
-impl<T> Column<T> {
-    /// What is known of a row's text; what is new is made known.
-    fn get(&mut self, column: Texts<'_>, row: usize, know: impl FnOnce(&str) -> T) -> Option<&mut T> {
-        let array = column.array?;
-        let code = self.texts.code_at(array, row) as usize;
-        if code == self.known.len() {
-            self.known.push(know(array.value(row)));
-        }
-        // No text has the greatest number.
-        self.known.get_mut(code)
-    }
-}
-
-#[derive(Debug)]
-struct Address {
-    held: Held,
+/// Who has an address, in one line of the cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Holder {
+    /// The answer, and that where the record says that the address is of AWS's own services.
+    held: Held<[Answer; 2]>,
     /// Where it was looked for.
     network: Option<u32>,
-    parsed: Option<IpAddr>,
+    /// Whether that makes a difference.
+    is_own: bool,
+    /// None for strangers, who are always the same.
+    named: Option<Box<Named>>,
 }
 
-impl Address {
-    fn new(text: &str) -> Self {
-        Address {
-            held: Held::default(),
-            network: None,
-            parsed: text.parse().ok(),
-        }
-    }
-}
-
+/// An address that logs name.
 #[derive(Debug)]
-struct Interface {
-    place: Option<u32>,
-    scope: Option<u32>,
-    held: Held,
+struct Named {
+    address: IpAddr,
+    /// When its holder may change.
+    moments: Vec<i64>,
 }
 
-impl Interface {
-    fn new(ledger: &Ledger, id: &str) -> Self {
-        let place = ledger.places.get(id).copied();
-        Interface {
-            place,
-            scope: place.and_then(|place| ledger.interfaces[place as usize].scope),
-            held: Held::default(),
-        }
-    }
+/// An answer and from when until when it holds; the end is not included. By default it never does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held<A> {
+    from: i64,
+    to: i64,
+    answer: A,
 }
 
-/// A column of texts.
-#[derive(Clone, Copy)]
-struct Texts<'a> {
-    /// None if no row has a text.
-    array: Option<&'a StringViewArray>,
-    views: &'a [u128],
-    nulls: Option<&'a NullBuffer>,
-}
-
-/// The view of no text: no length is as great.
-const NO_TEXT: u128 = u128::MAX;
-
-impl<'a> Texts<'a> {
-    fn new(column: Option<&'a StringViewArray>) -> Self {
-        let array = column.filter(|column| column.null_count() < column.len());
-        Texts {
-            array,
-            views: array.map_or(&[], |array| array.views()),
-            nulls: array.and_then(|array| array.nulls()),
-        }
-    }
-
-    /// What stands for the text in a row: in one column, equal views are equal text.
+impl<A> Held<A> {
+    /// Whether it holds.
     #[inline]
-    fn view(&self, row: usize) -> u128 {
-        let Some(view) = self.views.get(row) else {
-            return NO_TEXT;
-        };
-        match self.nulls {
-            None => *view,
-            // Without a branch: which rows have a text is hard to foretell.
-            Some(nulls) => view | u128::from(nulls.is_valid(row)).wrapping_sub(1),
-        }
-    }
-
-    /// What tells the text of a view from all others, whatever batch they are of, if it is short.
-    #[inline]
-    fn exact(&self, view: u128) -> Option<u128> {
-        exact_key(view, self.array?.data_buffers())
-    }
-
-    fn at(&self, row: usize) -> Option<&'a str> {
-        let array = self.array?;
-        array.is_valid(row).then(|| array.value(row))
+    fn at(&self, time: i64) -> bool {
+        (self.from <= time) & (time < self.to)
     }
 }
 
-/// Where a view's text lies: what tells views of long texts apart. None for others.
-#[inline]
-fn place(view: u128) -> Option<u64> {
-    let (length, buffer, offset) = (view as u32, (view >> 64) as u32, (view >> 96) as u64);
-    if view == NO_TEXT {
-        return Some(u64::MAX);
-    }
-    let fits = (13..u32::from(u16::MAX)).contains(&length) && buffer < u32::from(u16::MAX);
-    fits.then(|| offset << 32 | u64::from(buffer) << 16 | u64::from(length))
-}
-
-/// The columns of a batch; source and target in this order.
-struct Columns<'a> {
-    time: &'a TimestampMicrosecondArray,
-    interface: Texts<'a>,
-    addresses: [Texts<'a>; 2],
-    ranges: [Texts<'a>; 2],
-    direction: Texts<'a>,
-    vpc: Texts<'a>,
-    task: Texts<'a>,
-}
-
-impl<'a> Columns<'a> {
-    fn new(columns: &FlowColumns<'a>) -> Self {
-        Columns {
-            time: columns.time,
-            interface: Texts::new(columns.interface),
-            addresses: [columns.source, columns.target].map(Texts::new),
-            ranges: [columns.source_range, columns.target_range].map(Texts::new),
-            direction: Texts::new(columns.direction),
-            vpc: Texts::new(columns.vpc),
-            task: Texts::new(columns.task),
-        }
-    }
-}
-
-/// A row of a batch.
-#[derive(Clone, Copy)]
-struct Record<'a> {
-    columns: &'a Columns<'a>,
-    row: usize,
+/// A record: the numbers of its texts.
+#[derive(Debug, Clone, Copy)]
+struct Record {
     time: i64,
-    /// That of its VPC, where addresses are looked for; else it is that of its interface.
-    network: Option<u32>,
+    interface: u32,
+    addresses: [u32; 2],
+    ranges: [u32; 2],
+    direction: u32,
+    vpc: u32,
+    task: u32,
 }
 
 /// Places of the two sides of a record.
@@ -215,112 +136,131 @@ const SIDES: [usize; 2] = [SOURCE, TARGET];
 const SOURCE: usize = 0;
 const TARGET: usize = 1;
 
-/// In place of a side: the column of interfaces.
-const INTERFACE: usize = 2;
-
-/// Views of the two directions.
-const EGRESS: u128 = short_view(b"egress");
-const INGRESS: u128 = short_view(b"ingress");
-
-/// The view of a text that it holds in itself: its length, then its bytes.
-const fn short_view(text: &[u8]) -> u128 {
-    let mut view = text.len() as u128;
-    let mut place = 0;
-    while place < text.len() {
-        view |= (text[place] as u128) << (32 + 8 * place);
-        place += 1;
-    }
-    view
-}
-
 impl Recall {
     /// Who the sides of each record were; nobody for a record without time. `ledger` has to be the same at
     /// every call.
     pub fn sides(&mut self, ledger: &Ledger, columns: &FlowColumns<'_>, mut told: impl FnMut(Sides)) {
-        if self.addresses.texts.len() > ADDRESSES_MAX {
+        if self.known.addresses.len() > ADDRESSES_MAX {
             *self = Recall::default();
         }
-        self.batch += 1;
-        let columns = Columns::new(columns);
-        let mut vpc = (NO_TEXT, None);
-        for row in 0..columns.time.len() {
+        let rows = columns.time.len();
+        self.see(ledger, columns, rows);
+        // As long as the loop is: no place has to be checked in it.
+        let cut = |codes| Codes::rows(codes, rows);
+        let (interfaces, directions) = (cut(&self.interface), cut(&self.direction));
+        let (vpcs, tasks) = (cut(&self.vpc), cut(&self.task));
+        let [sources, targets] = self.addresses.each_ref().map(cut);
+        let [source_ranges, target_ranges] = self.ranges.each_ref().map(cut);
+        for row in 0..rows {
             if columns.time.is_null(row) {
                 told(Sides::default());
                 continue;
             }
-            if columns.vpc.view(row) != vpc.0 {
-                vpc = (columns.vpc.view(row), self.network(ledger, &columns, row));
-            }
             let record = Record {
-                columns: &columns,
-                row,
                 time: columns.time.value(row),
-                network: vpc.1,
+                interface: interfaces[row],
+                addresses: [sources[row], targets[row]],
+                ranges: [source_ranges[row], target_ranges[row]],
+                direction: directions[row],
+                vpc: vpcs[row],
+                task: tasks[row],
             };
-            let direction = columns.direction.view(row);
-            // Which of the two it is cannot be foretold: a number, so that nothing waits for it.
-            let own = match direction == EGRESS || direction == INGRESS {
-                true => Some(usize::from(direction == INGRESS)),
-                false => self.own_side(ledger, record),
-            };
-            let mut sides = [None; 2];
-            match own {
-                Some(own) => {
-                    let owner = self.owner(ledger, record, own);
-                    sides[own] = owner.or_else(|| self.holder(ledger, record, own));
-                    sides[1 - own] = self.holder(ledger, record, 1 - own);
-                }
-                None => sides = SIDES.map(|side| self.holder(ledger, record, side)),
-            }
-            let [source, target] = sides;
-            told(Sides { source, target });
+            let sides = self.known.known_sides(&record);
+            told(sides.unwrap_or_else(|| self.known.sides(ledger, &record)));
         }
     }
 
-    /// The number of one of these columns in this batch.
-    #[inline]
-    fn views_of(&self, column: usize) -> u64 {
-        3 * self.batch + column as u64
-    }
-
-    /// Whose the record's interface was. Its own address is not in question.
-    #[inline]
-    fn whose_interface(&self, record: Record<'_>) -> Question {
-        let Record { columns, row, .. } = record;
-        match place(columns.task.view(row)) {
-            Some(task) => Question {
-                text: columns.interface.view(row),
-                other: task,
-                views_of: self.views_of(INTERFACE),
-            },
-            None => Question::NOTHING,
+    /// Numbers the texts of a batch.
+    fn see(&mut self, ledger: &Ledger, columns: &FlowColumns<'_>, rows: usize) {
+        let known = &mut self.known;
+        let of_interface = |id: &str| Interface::new(ledger, id);
+        self.interface
+            .see(columns.interface, rows, &mut known.interfaces, of_interface);
+        let holders = &mut known.holders;
+        let mut of_address = |text: &str| holders.place(ledger, text);
+        for (codes, column) in self.addresses.iter_mut().zip([columns.source, columns.target]) {
+            codes.see(column, rows, &mut known.addresses, &mut of_address);
         }
-    }
-
-    /// Whose the address on a side was. Without a VPC it depends on the interface as well.
-    #[inline]
-    fn whose_address(&self, record: Record<'_>, side: usize) -> Question {
-        let Record { columns, row, .. } = record;
-        let view = columns.addresses[side].view(row);
-        let Some(network) = record.network.filter(|_| view != NO_TEXT) else {
-            return Question::NOTHING;
+        let ranges = [columns.source_range, columns.target_range];
+        for (codes, column) in self.ranges.iter_mut().zip(ranges) {
+            codes.see(column, rows, &mut known.ranges, |range| range != "EC2");
+        }
+        let of_direction = |direction: &str| match direction {
+            "egress" => Some(SOURCE),
+            "ingress" => Some(TARGET),
+            _ => None,
         };
-        let exact = columns.addresses[side].exact(view);
-        Question {
-            text: exact.unwrap_or(view),
-            other: u64::from(network),
-            views_of: exact.map_or(self.views_of(side), |_| 0),
+        self.direction
+            .see(columns.direction, rows, &mut known.directions, of_direction);
+        let of_vpc = |vpc: &str| ledger.scopes.get(vpc).copied();
+        self.vpc.see(columns.vpc, rows, &mut known.vpcs, of_vpc);
+        let of_task = |id: &str| {
+            ledger.tasks.get(id).map(|task| Answer {
+                entity: task.entity,
+                certainty: Certainty::Certain,
+                method: Method::EcsFields,
+            })
+        };
+        self.task.see(columns.task, rows, &mut known.tasks, of_task);
+    }
+}
+
+impl Answers {
+    /// The sides of a record that tells which one is the interface's, if both answers hold. Nearly all do.
+    #[inline]
+    fn known_sides(&self, record: &Record) -> Option<Sides> {
+        let own = (*self.directions.of(record.direction))?;
+        let other = 1 - own;
+        let interface = self.interfaces.of(record.interface);
+        let owner = match self.tasks.of(record.task) {
+            Some(answer) => *answer,
+            None if interface.held.at(record.time) => interface.held.answer,
+            None => return None,
+        };
+        let holder = self.holders.of(*self.addresses.of(record.addresses[other]));
+        let network = (*self.vpcs.of(record.vpc)).or(interface.scope);
+        let is_elsewhere = holder.is_own & (holder.network != network);
+        if is_elsewhere | !holder.held.at(record.time) | (record.addresses[own] == NONE) {
+            return None;
         }
+        // Which addresses are in a range is hard to foretell: a place, so that nothing waits for it.
+        let in_range = *self.ranges.of(record.ranges[other]);
+        let holder = holder.held.answer[usize::from(in_range)];
+        Some(match own {
+            SOURCE => Sides {
+                source: Some(owner),
+                target: Some(holder),
+            },
+            _ => Sides {
+                source: Some(holder),
+                target: Some(owner),
+            },
+        })
+    }
+
+    #[cold]
+    fn sides(&mut self, ledger: &Ledger, record: &Record) -> Sides {
+        let told = *self.directions.of(record.direction);
+        let mut sides = [None; 2];
+        match told.or_else(|| self.own_side(ledger, record)) {
+            Some(own) => {
+                let owner = self.owner(ledger, record, own);
+                sides[own] = owner.or_else(|| self.holder(ledger, record, own));
+                sides[1 - own] = self.holder(ledger, record, 1 - own);
+            }
+            None => sides = SIDES.map(|side| self.holder(ledger, record, side)),
+        }
+        let [source, target] = sides;
+        Sides { source, target }
     }
 
     /// Which side is the interface's, where the record does not tell: the one whose address it has.
-    fn own_side(&mut self, ledger: &Ledger, record: Record<'_>) -> Option<usize> {
-        let interface = self.interface(ledger, record)?;
-        let own = &ledger.interfaces[interface.place? as usize].addresses;
-        let has = record.columns.addresses.map(|column| {
-            let address = self.addresses.get(column, record.row, Address::new);
-            let parsed = address.and_then(|address| address.parsed);
-            parsed.is_some_and(|address| own.contains(&address))
+    fn own_side(&self, ledger: &Ledger, record: &Record) -> Option<usize> {
+        let place = self.interfaces.of(record.interface).place?;
+        let own = &ledger.interfaces[place as usize].addresses;
+        let has = record.addresses.map(|address| {
+            let named = self.holders.of(*self.addresses.of(address)).named.as_ref();
+            named.is_some_and(|named| own.contains(&named.address))
         });
         match has {
             [true, false] => Some(SOURCE),
@@ -329,91 +269,106 @@ impl Recall {
         }
     }
 
-    fn interface(&mut self, ledger: &Ledger, record: Record<'_>) -> Option<&mut Interface> {
-        let column = record.columns.interface;
-        self.interfaces
-            .get(column, record.row, |id| Interface::new(ledger, id))
-    }
-
-    /// The network of a row's VPC.
-    fn network(&mut self, ledger: &Ledger, columns: &Columns<'_>, row: usize) -> Option<u32> {
-        let of_vpc = |vpc: &str| ledger.scopes.get(vpc).copied();
-        *self.vpcs.get(columns.vpc, row, of_vpc)?
-    }
-
     /// Whose the record's interface was; nobody if no log names it, or if that side has no address.
-    #[inline]
-    fn owner(&mut self, ledger: &Ledger, record: Record<'_>, own: usize) -> Option<Answer> {
-        if record.columns.addresses[own].view(record.row) == NO_TEXT {
+    fn owner(&mut self, ledger: &Ledger, record: &Record, own: usize) -> Option<Answer> {
+        if record.addresses[own] == NONE {
             return None;
         }
-        let question = self.whose_interface(record);
-        self.memo.get(&question, record.time).or_else(|| {
-            let held = self.look_owner_up(ledger, record)?;
-            self.memo.put(question, held);
-            Some(held.answer)
-        })
-    }
-
-    fn look_owner_up(&mut self, ledger: &Ledger, record: Record<'_>) -> Option<Held> {
-        let task = record.columns.task;
-        let of_task = |id: &str| ledger.tasks.get(id).map(|task| task.entity);
-        if let Some(Some(entity)) = self.tasks.get(task, record.row, of_task) {
-            return Some(Held::always(Answer {
-                entity: *entity,
-                certainty: Certainty::Certain,
-                method: Method::EcsFields,
-            }));
+        if let Some(answer) = *self.tasks.of(record.task) {
+            return Some(answer);
         }
-        let interface = self.interface(ledger, record)?;
+        let interface = self.interfaces.of_mut(record.interface);
         let place = interface.place?;
         if !interface.held.at(record.time) {
-            interface.held = owner(ledger, place, record.time);
+            interface.held = owner(ledger, place, &interface.moments, record.time);
         }
-        Some(interface.held)
+        Some(interface.held.answer)
     }
 
     /// Whose the address was; nobody if there is none.
-    #[inline]
-    fn holder(&mut self, ledger: &Ledger, record: Record<'_>, side: usize) -> Option<Answer> {
-        let question = self.whose_address(record, side);
-        let known = self.memo.get(&question, record.time);
-        let answer = known.or_else(|| {
-            let held = self.look_holder_up(ledger, record, side)?;
-            self.memo.put(question, held);
-            Some(held.answer)
-        })?;
-        Some(with_range(ledger, record, side, answer))
-    }
-
-    fn look_holder_up(&mut self, ledger: &Ledger, record: Record<'_>, side: usize) -> Option<Held> {
-        let network = match record.network {
-            None => self.interface(ledger, record).and_then(|known| known.scope),
-            known => known,
-        };
-        let column = record.columns.addresses[side];
-        let known = self.addresses.get(column, record.row, Address::new)?;
-        if known.network != network || !known.held.at(record.time) {
-            known.held = holder(ledger, known.parsed?, network, record.time);
-            known.network = network;
+    fn holder(&mut self, ledger: &Ledger, record: &Record, side: usize) -> Option<Answer> {
+        // Without a VPC it depends on the interface.
+        let network = (*self.vpcs.of(record.vpc)).or(self.interfaces.of(record.interface).scope);
+        let holder = self.holders.of_mut(*self.addresses.of(record.addresses[side]));
+        let is_elsewhere = holder.is_own & (holder.network != network);
+        if is_elsewhere | !holder.held.at(record.time) {
+            holder.held = holder_of(ledger, holder.named.as_ref()?, network, record.time);
+            holder.network = network;
         }
-        Some(known.held)
+        let in_range = *self.ranges.of(record.ranges[side]);
+        Some(holder.held.answer[usize::from(in_range)])
     }
 }
 
-/// The answer about an address, or what the record says of it if no log names it: `EC2` is any customer's, but
-/// other ranges are AWS's own services.
-#[inline]
-fn with_range(ledger: &Ledger, record: Record<'_>, side: usize, answer: Answer) -> Answer {
-    let Record { columns, row, .. } = record;
-    if columns.ranges[side].view(row) == NO_TEXT || answer.method != Method::NotNamed {
-        return answer;
+impl Interface {
+    fn new(ledger: &Ledger, id: &str) -> Self {
+        let Some(&place) = ledger.places.get(id) else {
+            return Interface::default();
+        };
+        Interface {
+            held: Held::default(),
+            place: Some(place),
+            scope: ledger.interfaces[place as usize].scope,
+            moments: ledger.moments_of_interface(place).into(),
+        }
     }
-    let address: Option<IpAddr> = columns.addresses[side].at(row).and_then(|text| text.parse().ok());
-    let is_public = address.is_some_and(|address| !is_private(address));
-    match is_public && columns.ranges[side].at(row) != Some("EC2") {
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        let stranger = |kind| Holder {
+            held: Held {
+                from: i64::MIN,
+                to: i64::MAX,
+                answer: both(stranger(kind)),
+            },
+            ..Holder::default()
+        };
+        Holders(vec![
+            Holder::default(),
+            stranger(Kind::Private),
+            stranger(Kind::Public),
+        ])
+    }
+}
+
+impl Holders {
+    fn of(&self, place: u32) -> &Holder {
+        &self.0[place as usize]
+    }
+
+    #[inline]
+    fn of_mut(&mut self, place: u32) -> &mut Holder {
+        &mut self.0[place as usize]
+    }
+
+    /// The place of an address' holder.
+    fn place(&mut self, ledger: &Ledger, text: &str) -> u32 {
+        match text.parse() {
+            Err(_) => 0,
+            Ok(address) if ledger.is_own_address(address) => {
+                self.0.push(Holder {
+                    // A public address is the same everywhere.
+                    is_own: ledger.addresses.contains_key(&address),
+                    named: Some(Box::new(Named {
+                        address,
+                        moments: ledger.moments_of_address(address),
+                    })),
+                    ..Holder::default()
+                });
+                self.0.len() as u32 - 1
+            }
+            Ok(address) => 1 + u32::from(!is_private(address)),
+        }
+    }
+}
+
+/// What a record that names a range of AWS's own services adds to the answer about an address.
+fn in_range(answer: Answer) -> Answer {
+    let is_public = answer.entity == Entities::of_kind(Kind::Public);
+    match is_public && answer.method == Method::NotNamed {
         true => Answer {
-            entity: ledger.entities.of_kind(Kind::AwsService),
+            entity: Entities::of_kind(Kind::AwsService),
             certainty: Certainty::Likely,
             method: Method::AwsRange,
         },
@@ -421,8 +376,13 @@ fn with_range(ledger: &Ledger, record: Record<'_>, side: usize, answer: Answer) 
     }
 }
 
-fn owner(ledger: &Ledger, place: u32, time: i64) -> Held {
-    let (from, to) = ledger.stretch_of_interface(place, time);
+/// An answer, and what it becomes where the record names a range of AWS's own services.
+fn both(answer: Answer) -> [Answer; 2] {
+    [answer, in_range(answer)]
+}
+
+fn owner(ledger: &Ledger, place: u32, moments: &[i64], time: i64) -> Held<Answer> {
+    let (from, to) = stretch(moments, time);
     Held {
         from,
         to,
@@ -430,11 +390,11 @@ fn owner(ledger: &Ledger, place: u32, time: i64) -> Held {
     }
 }
 
-fn holder(ledger: &Ledger, address: IpAddr, scope: Option<u32>, time: i64) -> Held {
-    let (from, to) = ledger.stretch_of_address(address, time);
+fn holder_of(ledger: &Ledger, named: &Named, scope: Option<u32>, time: i64) -> Held<[Answer; 2]> {
+    let (from, to) = stretch(&named.moments, time);
     Held {
         from,
         to,
-        answer: ledger.address_in(address, scope, time),
+        answer: both(ledger.address_in(named.address, scope, time)),
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -769,7 +770,7 @@ fn one_by_one(records: &[(&str, String)]) -> Vec<(&'static str, RecordBatch)> {
 
 /// The sides of a batch's records.
 fn sides(ledger: &Ledger, recall: &mut Recall, batch: &RecordBatch) -> Vec<Sides> {
-    let text = |name: &str| batch.column_by_name(name).map(|column| column.as_string_view());
+    let text = |name: &str| batch.column_by_name(name);
     let columns = FlowColumns {
         time: batch["event_time"].as_primitive::<TimestampMicrosecondType>(),
         interface: text("interface_id"),
@@ -786,8 +787,76 @@ fn sides(ledger: &Ledger, recall: &mut Recall, batch: &RecordBatch) -> Vec<Sides
     told
 }
 
+/// A line of a flow log under [`ASKED`], of strangers too, in any network.
+fn any_asked() -> impl Strategy<Value = String> {
+    let eni = prop::sample::select(vec!["eni-1", "eni-2", "eni-9", "-"]);
+    let address = prop::sample::select(vec![
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.77",
+        "2001:db8::1",
+        "203.0.113.9",
+        "203.0.113.10",
+        "-",
+    ]);
+    let vpc = prop::sample::select(vec!["vpc-1", "vpc-2", "-"]);
+    let direction = prop::sample::select(vec!["-", "ingress", "egress"]);
+    let task = prop::sample::select(vec!["-", "-", TASK_A, TASK_C]);
+    let range = prop::sample::select(vec!["-", "EC2", "S3"]);
+    let ends = (address.clone(), range.clone(), address, range);
+    (eni, ends, vpc, direction, task, 0i64..1440).prop_map(|(eni, ends, vpc, direction, task, minute)| {
+        let (source, source_range, target, target_range) = ends;
+        let start = at("00:00:00") / 1_000_000 + 60 * minute;
+        let end = start + 60;
+        format!(
+            "{eni} {source} {target} {start} {end} {vpc} {direction} {task} {source_range} {target_range}"
+        )
+    })
+}
+
+const ASKED: &str = "interface-id srcaddr dstaddr start end vpc-id flow-direction ecs-task-id pkt-src-aws-service \
+                     pkt-dst-aws-service\n";
+
+/// A batch whose texts are dictionaries.
+fn with_dictionaries(batch: &RecordBatch) -> RecordBatch {
+    let dictionary = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| match field.data_type() {
+        DataType::Utf8View => (field.name(), cast(column, &dictionary).unwrap()),
+        _ => (field.name(), Arc::clone(column)),
+    });
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
+    #[test]
+    fn texts_and_dictionaries_are_answered_like_each_record_alone(
+        records in prop::collection::vec(any_record(), 1..14),
+        asked in prop::collection::vec(any_asked(), 1..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let ledger = ledger(&one_by_one(&records));
+        let read = |lines: &[String]| read("vpc_flow", &format!("{ASKED}{}", lines.join("\n")));
+        let alone: Vec<Sides> = asked
+            .iter()
+            .map(|line| sides(&ledger, &mut Recall::default(), &read(std::slice::from_ref(line)))[0])
+            .collect();
+        let texts = read(&asked);
+        let mut recall = Recall::default();
+        prop_assert_eq!(&sides(&ledger, &mut recall, &texts), &alone);
+        // Two batches with the same dictionary, then texts again.
+        let dictionaries = with_dictionaries(&texts);
+        let cut = cut.index(asked.len());
+        let parts = [dictionaries.slice(0, cut), dictionaries.slice(cut, asked.len() - cut)];
+        for mut recall in [recall, Recall::default()] {
+            let told: Vec<Sides> = parts.iter().flat_map(|part| sides(&ledger, &mut recall, part)).collect();
+            prop_assert_eq!(&told, &alone);
+            prop_assert_eq!(&sides(&ledger, &mut recall, &texts), &alone);
+        }
+    }
+
     /// What is remembered is what would be looked up, around every moment at which something changes too.
     #[test]
     fn remembered_answers_are_those_of_the_ledger(

@@ -12,6 +12,7 @@ use datafusion::common::Result;
 use trailhound_ingest::identity::{Answer, ENTITY_COLUMNS, FlowColumns, Recall};
 
 use super::resolved::Resolved;
+use crate::dictionaries::dictionary_type;
 
 /// Columns that `vpc_flow_identified` adds, with their meaning.
 pub const FLOW_COLUMNS: &[(&str, &str)] = &[
@@ -100,6 +101,19 @@ pub(super) fn all() -> impl Iterator<Item = &'static (&'static str, &'static str
 const SIDE: usize = ENTITY_COLUMNS.len() + 2;
 const INITIATOR: usize = 2 * SIDE;
 
+/// Columns of a flow record that tell who its sides were.
+const FLOW_SIDES: &[&str] = &[
+    "event_time",
+    "interface_id",
+    "srcaddr",
+    "dstaddr",
+    "flow_direction",
+    "vpc_id",
+    "ecs_task_id",
+    "pkt_src_aws_service",
+    "pkt_dst_aws_service",
+];
+
 /// Ports from here on are handed out to clients, by default of Linux.
 const EPHEMERAL_FROM: i32 = 32_768;
 
@@ -140,17 +154,7 @@ impl Logs {
         let groups: [&'static [&'static str]; 2] = match self {
             Logs::Flows => [
                 match any(0..INITIATOR) {
-                    true => &[
-                        "event_time",
-                        "interface_id",
-                        "srcaddr",
-                        "dstaddr",
-                        "flow_direction",
-                        "vpc_id",
-                        "ecs_task_id",
-                        "pkt_src_aws_service",
-                        "pkt_dst_aws_service",
-                    ],
+                    true => FLOW_SIDES,
                     false => &[],
                 },
                 match any(INITIATOR..INITIATOR + 2) {
@@ -177,6 +181,14 @@ impl Logs {
             Logs::Lines => [&["event_time", "task_id"], &[]],
         };
         groups.into_iter().flatten().copied()
+    }
+
+    /// Columns that [`Logs::compute`] takes as dictionaries as well, where they are texts.
+    pub fn dictionaries(self) -> &'static [&'static str] {
+        match self {
+            Logs::Flows => FLOW_SIDES,
+            Logs::Calls | Logs::Lines => &[],
+        }
     }
 
     /// These columns of identity for the records of a batch.
@@ -217,6 +229,17 @@ impl Texts {
         let column = self.0.as_ref()?;
         column.is_valid(row).then(|| column.value(row))
     }
+}
+
+/// A column that may be missing, as `Utf8View` or as the dictionary that it is.
+fn texts_or_dictionary(batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>> {
+    let column = batch.column_by_name(name);
+    let column = column.map(|column| match column.data_type() {
+        DataType::Utf8View => Ok(Arc::clone(column)),
+        other if *other == dictionary_type() => Ok(Arc::clone(column)),
+        _ => cast(column, &DataType::Utf8View),
+    });
+    Ok(column.transpose()?)
 }
 
 fn times(batch: &RecordBatch) -> Option<&TimestampMicrosecondArray> {
@@ -285,7 +308,7 @@ fn flows(
     let rows = batch.num_rows();
     let (mut sources, mut targets) = (Answers::with_capacity(rows), Answers::with_capacity(rows));
     if asked.iter().any(|column| *column < INITIATOR) {
-        let text = |name| Texts::new(batch, name);
+        let text = |name| texts_or_dictionary(batch, name);
         let (interface, vpc, task) = (text("interface_id")?, text("vpc_id")?, text("ecs_task_id")?);
         let (source, target, direction) = (text("srcaddr")?, text("dstaddr")?, text("flow_direction")?);
         let (source_range, target_range) = (text("pkt_src_aws_service")?, text("pkt_dst_aws_service")?);
@@ -294,14 +317,14 @@ fn flows(
                 &resolved.ledger,
                 &FlowColumns {
                     time,
-                    interface: interface.0.as_ref(),
-                    source: source.0.as_ref(),
-                    target: target.0.as_ref(),
-                    direction: direction.0.as_ref(),
-                    vpc: vpc.0.as_ref(),
-                    task: task.0.as_ref(),
-                    source_range: source_range.0.as_ref(),
-                    target_range: target_range.0.as_ref(),
+                    interface: interface.as_ref(),
+                    source: source.as_ref(),
+                    target: target.as_ref(),
+                    direction: direction.as_ref(),
+                    vpc: vpc.as_ref(),
+                    task: task.as_ref(),
+                    source_range: source_range.as_ref(),
+                    target_range: target_range.as_ref(),
                 },
                 |sides| {
                     sources.push(sides.source);

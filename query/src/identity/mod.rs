@@ -10,6 +10,7 @@
 //! Nothing is read until a query asks for one of these.
 
 mod columns;
+mod dictionary;
 mod histories;
 mod inventory;
 mod operator;
@@ -47,14 +48,16 @@ pub(crate) struct Source {
     pub claims: bool,
 }
 
-/// Registers the ledger's tables, the views over the tables that are there, and the function.
+/// Registers the ledger's tables, the views over the tables that are there, and the function. `in_time` gives
+/// a table without what lies outside of the session's time.
 ///
 /// # Errors
 /// The engine refuses a table.
-pub(crate) async fn register(
+pub(crate) fn register(
     context: &SessionContext,
     sources: Vec<Source>,
     now: i64,
+    in_time: impl Fn(Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>>,
 ) -> Result<Arc<Identity>> {
     let is_source = |format: &str| {
         trailhound_ingest::identity::SOURCES
@@ -62,9 +65,9 @@ pub(crate) async fn register(
             .any(|(name, _)| *name == format)
     };
     let written = sources.iter().any(|source| source.format == CLAIMS);
-    let viewed: Vec<(String, Logs)> = sources
+    let viewed: Vec<(Source, Logs)> = sources
         .iter()
-        .filter_map(|source| Some((source.table.clone(), Logs::of(&source.format)?)))
+        .filter_map(|source| Some((source.clone(), Logs::of(&source.format)?)))
         .collect();
     let claiming: Vec<Source> = sources
         .into_iter()
@@ -84,15 +87,13 @@ pub(crate) async fn register(
             context.register_table(name, Arc::new(history))?;
         }
     }
-    for (table, logs) in viewed {
-        let name = format!("{table}_identified");
+    for (source, logs) in viewed {
+        let name = format!("{}_identified", source.table);
         if context.table_exist(name.as_str())? {
             continue;
         }
-        // The table as the session shows it: without what lies outside of its time.
-        let base = context.table_provider(table.as_str()).await?;
-        let view = view::Identified::new(base, logs, Arc::clone(&identity));
-        context.register_table(name.as_str(), Arc::new(view))?;
+        let view = view::Identified::new(source.whole, logs, Arc::clone(&identity));
+        context.register_table(name.as_str(), in_time(Arc::new(view))?)?;
     }
     Ok(identity)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
@@ -13,7 +13,8 @@ use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
 };
 use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase,
+    FilterPushdownPropagation,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
@@ -21,6 +22,7 @@ use futures::{StreamExt, TryStreamExt};
 use trailhound_ingest::identity::Recall;
 
 use super::columns::Logs;
+use super::dictionary::Texts;
 use super::resolved::{Identity, Resolved};
 
 /// Where a column of the output comes from.
@@ -141,9 +143,18 @@ impl ExecutionPlan for IdentifyExec {
         let batches = futures::stream::once(async move {
             let resolved = identity.resolve().await?;
             let mut recall = Recall::default();
-            Ok::<_, DataFusionError>(
-                input.map(move |batch| identify(&batch?, logs, &outputs, &schema, &resolved, &mut recall)),
-            )
+            let mut texts: Vec<Texts> = outputs.iter().map(|_| Texts::default()).collect();
+            Ok::<_, DataFusionError>(input.map(move |batch| {
+                identify(
+                    &batch?,
+                    logs,
+                    &outputs,
+                    &schema,
+                    &resolved,
+                    &mut recall,
+                    &mut texts,
+                )
+            }))
         })
         .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(
@@ -166,8 +177,23 @@ impl ExecutionPlan for IdentifyExec {
         parent_filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        // Filters on columns that the input does not have stay above: they are told by name.
-        FilterDescription::from_children(parent_filters, &self.children())
+        // Filters on columns that the input does not have, or has as dictionaries, stay above.
+        let schema = self.input.schema();
+        let is_same = |place: usize| !matches!(schema.field(place).data_type(), DataType::Dictionary(..));
+        let columns = self
+            .outputs
+            .iter()
+            .enumerate()
+            .filter_map(|(column, output)| match output {
+                Output::Input(place) if is_same(*place) => Some(column),
+                _ => None,
+            });
+        let child = ChildFilterDescription::from_child_with_allowed_indices(
+            &parent_filters,
+            columns.collect(),
+            &self.input,
+        )?;
+        Ok(FilterDescription::new().with_child(child))
     }
 
     fn handle_child_pushdown_result(
@@ -187,6 +213,7 @@ fn identify(
     schema: &SchemaRef,
     resolved: &Resolved,
     recall: &mut Recall,
+    texts: &mut [Texts],
 ) -> Result<RecordBatch> {
     let asked: Vec<usize> = outputs
         .iter()
@@ -196,13 +223,14 @@ fn identify(
         })
         .collect();
     let mut made = logs.compute(batch, &asked, resolved, recall)?.into_iter();
-    let columns: Vec<ArrayRef> = outputs
+    let columns = outputs
         .iter()
-        .filter_map(|output| match output {
-            Output::Input(place) => Some(Arc::clone(batch.column(*place))),
-            Output::Identity(_) => made.next(),
+        .zip(texts)
+        .filter_map(|(output, texts)| match output {
+            Output::Input(place) => Some(texts.of(batch.column(*place))),
+            Output::Identity(_) => made.next().map(Ok),
         })
-        .collect();
+        .collect::<Result<Vec<ArrayRef>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(
         Arc::clone(schema),

@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::columns::Logs;
 use super::operator::{IdentifyExec, Output};
 use super::resolved::Identity;
+use crate::lake_table::LakeTable;
 
 /// A view such as `vpc_flow_identified`: the columns of its table, then those of identity.
 #[derive(Debug)]
@@ -99,7 +100,15 @@ impl TableProvider for Identified {
         );
         below.sort_unstable();
         below.dedup();
-        let input = self.base.scan(state, Some(&below), &filters, limit).await?;
+        // What is filtered is read as the filter was planned: as text.
+        let mut dictionaries = self.logs.dictionaries().to_vec();
+        dictionaries.retain(|name| !filters.iter().any(|filter| names(filter, name)));
+        let input = match self.base.downcast_ref::<LakeTable>() {
+            Some(lake) if !dictionaries.is_empty() => {
+                lake.scan_dictionaries(state, Some(&below), &filters, limit, &dictionaries)?
+            }
+            _ => self.base.scan(state, Some(&below), &filters, limit).await?,
+        };
         let outputs = wanted
             .iter()
             .map(|&column| match below.binary_search(&column) {
@@ -116,4 +125,9 @@ impl TableProvider for Identified {
             Arc::clone(&self.identity),
         )))
     }
+}
+
+/// Whether an expression is about a column.
+fn names(filter: &Expr, name: &str) -> bool {
+    filter.column_refs().iter().any(|column| column.name == name)
 }
