@@ -48,4 +48,12 @@ fn a_lake_is_identified_as_its_raw_logs_are() {
             assert!(!lake.is_empty(), "{within:?} {query}");
         }
     }
+    // What is filtered stays text, so that files and row groups without it are passed over.
+    let filtered = "EXPLAIN SELECT src_service FROM vpc_flow_identified WHERE srcaddr = '10.20.10.1'";
+    let plan = desk.run(&[&lake[..], &["--format", "json", filtered]].concat());
+    assert!(
+        plan.out.contains("pruning_predicate=srcaddr_null_count"),
+        "{}",
+        plan.out
+    );
 }
