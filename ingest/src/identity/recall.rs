@@ -238,6 +238,7 @@ impl Answers {
         })
     }
 
+    /// The sides of any record; what is looked up is remembered.
     #[cold]
     fn sides(&mut self, ledger: &Ledger, record: &Record) -> Sides {
         let told = *self.directions.of(record.direction);
